@@ -1,0 +1,95 @@
+# make demo    install the package here and run it on generated data with known truth
+# make test    everything that must hold: notebooks in step with the package, notebooks run, tests
+# make bench   our lasso against scikit-learn's, measured now on this machine
+# make docs    the documentation site, in _docs/
+# make sync    after editing notebooks: format, clean, export
+# make check   the quick part of the tests: the rules of the house
+# make clean   remove what the targets made (make distclean: the environment too)
+#
+# Needs Python 3.11 or newer, make and git. Everything else goes into .venv/. Another Python: make demo PYTHON=/path/to/python
+
+NEW_ENOUGH = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+	if $$p -c '$(NEW_ENOUGH)' >/dev/null 2>&1; then echo $$p; break; fi; done)
+
+VENV = .venv
+BIN = $(VENV)/bin
+METADATA = settings.ini setup.py pyproject.toml
+# byte code is written when a module is first used: that saves 20 s of installing
+INSTALL = $(BIN)/python -m pip install -qq --no-compile
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help demo test check sync bench docs clean distclean browser
+
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
+
+# --- the environment: one stamp file for each set of requirements
+
+$(VENV)/made:
+	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || { \
+		echo "tfbpmodeling needs Python 3.11 or newer (found: $$(python3 --version 2>&1)). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); } || { \
+		rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: it lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	@touch $@
+
+$(VENV)/installed: $(VENV)/made $(METADATA)
+	@echo "installing tfbpmodeling into $(VENV) (once, about a minute)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/made $(METADATA)
+	@echo "installing tfbpmodeling and what its tests need into $(VENV) (once, about a minute)"
+	@$(INSTALL) -e '.[dev]'
+	@touch $(VENV)/installed $@
+
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	@$(INSTALL) -e '.[dev,docs]'
+	@touch $@
+
+# --- what people ask for
+
+demo: $(VENV)/installed
+	$(BIN)/tfbpmodeling demo $(DEMO_OPTIONS)
+
+test: export MPLBACKEND = Agg
+test: $(VENV)/installed-dev browser
+	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or clean'
+	$(BIN)/nbdev_test --n_workers 2
+	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+check: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/test_house.py
+
+sync: $(VENV)/installed-dev
+	$(BIN)/ruff format -q nbs
+	$(BIN)/nbdev_clean
+	$(BIN)/nbdev_export
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
+
+docs: $(VENV)/installed-docs
+	$(BIN)/smalldocs check .
+	$(BIN)/smalldocs render .
+	@echo "the site is in _docs/index.html"
+
+# Some tests look at pages in a real browser. Without one they are skipped, and this says why.
+browser:
+	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1; then :; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then \
+		echo "no chromium here, and only root can install it with apt: the tests of pages in a browser are skipped"; \
+	else \
+		echo "installing chromium for the tests of pages in a browser (once)"; \
+		{ timeout 120 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 400 apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
+			>$(VENV)/chromium.log 2>&1 </dev/null || { tail -n 3 $(VENV)/chromium.log; echo "chromium could not be installed: the tests of pages in a browser are skipped"; }; \
+	fi
+
+clean:
+	rm -rf build dist _docs _proc _site .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
+	find nbs tfbpmodeling tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
+	find nbs -name .ipynb_checkpoints -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
