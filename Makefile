@@ -55,7 +55,7 @@ demo: $(VENV)/installed
 
 test: export MPLBACKEND = Agg
 test: $(VENV)/installed-dev browser
-	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or clean'
+	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
 	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
 
@@ -66,13 +66,14 @@ sync: $(VENV)/installed-dev
 	$(BIN)/ruff format -q nbs
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
+	$(BIN)/python docs/readme.py
 
 bench: $(VENV)/installed
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
 docs: $(VENV)/installed-docs
-	$(BIN)/smalldocs check .
-	$(BIN)/smalldocs render .
+	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs render .
+	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs check .
 	@echo "the site is in _docs/index.html"
 
 # Some tests look at pages in a real browser. Without one they are skipped, and this says why.
@@ -87,7 +88,7 @@ browser:
 	fi
 
 clean:
-	rm -rf build dist _docs _proc _site .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
+	rm -rf build dist _docs _proc _site methods .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
 	find nbs tfbpmodeling tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 	find nbs -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

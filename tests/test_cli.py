@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -284,8 +286,6 @@ def test_a_killed_run_leaves_nothing_that_looks_whole(tmp_path, tables):
     argv = [sys.executable, "-m", "tfbpmodeling", RUN, *tables, "--perturbed_tf", "P", "--output_dir", str(tmp_path / "out"), *QUICK]
     slow = subprocess.Popen([*argv, "--n_bootstraps", "200000"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        import time
-
         for _ in range(600):
             if list((tmp_path / "out").glob(".P.partial-*")) if (tmp_path / "out").exists() else False:
                 break
@@ -325,3 +325,34 @@ def test_help_and_version(capsys):
         iterative_dropout stabilization_ci_start stage4_lasso stage4_topn output_dir output_suffix n_cpus log-level log-handler""".split()
     text = capsys.readouterr().out
     assert e.value.code == 0 and all(f"--{flag}" in text for flag in published)
+
+
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_a_run_and_leaves_its_log(tmp_path, tables, name, status):
+    out = tmp_path / "out"
+    argv = [
+        sys.executable,
+        "-m",
+        "tfbpmodeling",
+        RUN,
+        *tables,
+        "--perturbed_tf",
+        "P",
+        "--output_dir",
+        str(out),
+        *QUICK,
+        "--n_bootstraps",
+        "200000",
+    ]
+    start = subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
+    )
+    for line in start.stderr:  # the plan is logged when the first stage begins
+        if b"strata of" in line:
+            break
+    time.sleep(0.5)
+    start.send_signal(getattr(signal, name))
+    assert start.wait(timeout=60) == status
+    assert [p.name for p in out.iterdir()] == ["P.failed"]
+    assert json.loads((out / "P.failed" / "run.json").read_text())["status"] == "interrupted"
+    assert "interrupted" in next((out / "P.failed").glob("*.log")).read_text()

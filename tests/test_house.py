@@ -88,6 +88,11 @@ def test_notebooks_are_clean(tmp_path):
     assert not changed, f"{changed} are not clean: make sync"
 
 
+def test_readme_in_step_with_its_notebook():
+    made = python("import sys; sys.path.insert(0, 'docs'); from readme import readme; sys.stdout.write(readme())")
+    assert (ROOT / "README.md").read_text(**FULL_TEXT) == made, "edit nbs/index.ipynb, then make sync"
+
+
 def test_notebooks_are_formatted_and_clean_of_lint():
     ruff("format", "--check", "nbs")
     ruff("check", *(name for name in ("nbs", "tfbpmodeling", "tests", "benchmarks", "docs", "setup.py") if (ROOT / name).exists()))

@@ -332,7 +332,7 @@ def write_manifest(
     error: BaseException | None = None,
 ) -> None:
     "run.json."
-    status = "done" if error is None else "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    status = "done" if error is None else "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
     facts = dict(
         version=importlib.metadata.version("tfbpmodeling"),
         status=status,

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
-from joblib import Parallel, delayed
 from numba import njit
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_limits
 __all__ = ['compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'gather_rows', 'rows_by_fold', 'fold_moments',
            'covariance', 'equal_on_rows', 'usable_columns', 'forward_solve', 'backward_solve', 'cholesky_append',
            'cholesky_drop', 'trade_direction', 'first_zero', 'residual_covariance', 'worst_term', 'refine', 'drop_term',
-           'solve_lasso', 'add_term', 'kkt_residual', 'alpha_grid', 'largest_abs', 'lasso_path', 'held_out_error',
-           'path_on', 'choose_alpha', 'sums_without', 'cross_validate', 'fit_from_moments', 'LassoFit', 'column_shift',
-           'lasso_cv', 'BootstrapLassoCV', 'checked_arrays']
+           'solve_lasso', 'add_term', 'kkt_residual', 'alpha_grid', 'largest_abs', 'lasso_path', 'held_out_errors',
+           'path_on', 'choose_alpha', 'cross_validate', 'LassoFit', 'column_shift', 'lasso_cv', 'BootstrapLassoCV',
+           'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
 def compiled(function):
@@ -106,18 +106,12 @@ def fold_moments(
     return np.stack([Z[a:b].T @ Z[a:b] for a, b in zip(starts, starts[1:])])
 
 # %% ../nbs/03_lasso.ipynb #3c699792
-@compiled
-def covariance(M):
-    "Weighted covariance of terms and response (p + 1, p + 1) and their means (p + 1,), from a matrix of sums."
-    q = M.shape[0] - 1
-    W = M[q, q]
-    means = M[:q, q] / W
-    C = np.empty((q, q))
-    for i in range(q):
-        for j in range(i + 1):
-            C[i, j] = M[i, j] / W - means[i] * means[j]
-            C[j, i] = C[i, j]
-    return C, means
+def covariance(
+    M: np.ndarray,  # (n_terms + 2, n_terms + 2) sums
+) -> tuple[np.ndarray, np.ndarray]:  # (n_terms + 1, n_terms + 1) and means (n_terms + 1,)
+    "Weighted covariance of terms and response, and their means."
+    means = M[:-1, -1] / M[-1, -1]
+    return M[:-1, :-1] / M[-1, -1] - np.outer(means, means), means
 
 # %% ../nbs/03_lasso.ipynb #9b1cba7f
 @compiled
@@ -344,14 +338,13 @@ def kkt_residual(g, signs, alpha):
     return worst
 
 # %% ../nbs/03_lasso.ipynb #17a3b59a
-@compiled
-def alpha_grid(alpha_max, n_alphas, eps):
+def alpha_grid(
+    alpha_max: float,
+    n_alphas: int = 100,
+    eps: float = 1e-3,
+) -> np.ndarray:  # (n_alphas,) falling
     "Geometric grid from alpha_max down to eps · alpha_max."
-    alphas = np.full(n_alphas, 1e-15)
-    if alpha_max > 1e-15:
-        for k in range(n_alphas):
-            alphas[k] = alpha_max * eps ** (k / max(n_alphas - 1, 1))
-    return alphas
+    return np.geomspace(alpha_max, eps * alpha_max, n_alphas) if alpha_max > 1e-15 else np.full(n_alphas, 1e-15)
 
 
 @compiled
@@ -380,101 +373,69 @@ def lasso_path(C, c, alphas, max_iter):
 
 # %% ../nbs/03_lasso.ipynb #7d9ee4b1
 @compiled
-def held_out_error(M, b, b0):
-    "Weighted mean squared error of coefficients b and intercept b0 on the rows that M sums."
-    p = len(b)
+def held_out_errors(M, coefs, intercepts):
+    "Weighted mean squared error of each row of coefs (n_models, n_terms) with its intercept, on the rows that M sums."
+    p = coefs.shape[1]
+    errors = np.zeros(len(coefs))
     at, v = np.empty(p + 2, dtype=np.int64), np.empty(p + 2)
-    n = 0
-    for j in range(p + 2):
-        value = -b[j] if j < p else (1.0 if j == p else -b0)
-        if value != 0.0:
-            at[n], v[n] = j, value
-            n += 1
-    total = 0.0
-    for i in range(n):
-        for j in range(n):
-            total += v[i] * v[j] * M[at[i], at[j]]
-    return max(total, 0.0) / M[p + 1, p + 1]
+    for k in range(len(coefs)):
+        n = 0
+        for j in range(p + 2):
+            value = -coefs[k, j] if j < p else (1.0 if j == p else -intercepts[k])
+            if value != 0.0:
+                at[n], v[n] = j, value
+                n += 1
+        for i in range(n):
+            for j in range(n):
+                errors[k] += v[i] * v[j] * M[at[i], at[j]]
+        errors[k] = max(errors[k], 0.0) / M[p + 1, p + 1]
+    return errors
 
 
-@compiled
-def path_on(M, X, rows, starts, skipped, alphas, max_iter):
-    "Path on the rows that M sums (all but the skipped fold): coefficients (n_alphas, n_terms), intercepts (n_alphas,), solved."
-    p = X.shape[1]
+def path_on(
+    M: np.ndarray,  # sums over the rows of the fit
+    X: np.ndarray,  # (n_genes, n_terms)
+    rows: np.ndarray,  # from rows_by_fold
+    starts: np.ndarray,  # from rows_by_fold
+    skipped: int,  # the held-out fold; n_folds when none is
+    alphas: np.ndarray,  # falling
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), intercepts (n_alphas,), solved (n_alphas,)
+    "Lasso path on the rows outside the skipped fold."
     C, means = covariance(M)
     usable = usable_columns(M, C, X, rows, starts, skipped)
-    inner = np.empty((len(usable), len(usable)))
-    c = np.empty(len(usable))
-    for i in range(len(usable)):
-        c[i] = C[usable[i], p]
-        for j in range(len(usable)):
-            inner[i, j] = C[usable[i], usable[j]]
-    few, solved = lasso_path(inner, c, alphas, max_iter)
-    coefs, intercepts = np.zeros((len(alphas), p)), np.full(len(alphas), means[p])
-    for k in range(len(alphas)):
-        for i in range(len(usable)):
-            coefs[k, usable[i]] = few[k, i]
-            intercepts[k] -= few[k, i] * means[usable[i]]
-    return coefs, intercepts, solved
+    few, solved = lasso_path(C[np.ix_(usable, usable)], C[usable, -1], alphas, max_iter)
+    coefs = np.zeros((len(alphas), X.shape[1]))
+    coefs[:, usable] = few
+    return coefs, means[-1] - few @ means[usable], solved
 
 # %% ../nbs/03_lasso.ipynb #0c9aa596
-@compiled
-def choose_alpha(errors):
-    "From errors (n_alphas, n_folds): index of the chosen alpha, and whether another one with another error was as good to 1e-6."
-    mean, best = np.zeros(len(errors)), np.inf
-    for k in range(len(errors)):
-        folds = 0
-        for fold_error in errors[k]:
-            if not np.isnan(fold_error):
-                mean[k] += fold_error
-                folds += 1
-        mean[k] /= max(folds, 1)
-        best = min(best, mean[k])
-    chosen, near_tie = len(errors), False
-    for k in range(len(errors) - 1, -1, -1):
-        if mean[k] <= best * (1 + 1e-6):
-            near_tie = near_tie or (chosen < len(errors) and mean[k] != mean[chosen])
-            chosen = k
-    return chosen, near_tie
+def choose_alpha(
+    errors: np.ndarray,  # (n_alphas, n_folds); NaN for a fold without weight
+) -> tuple[int, bool]:  # index of the chosen alpha; True where another one with another error was as good to 1e-6
+    "The largest alpha whose mean error is smallest, to one part in a million."
+    mean = np.nanmean(errors, axis=1)
+    equal = np.flatnonzero(mean <= mean.min() * (1 + 1e-6))
+    return int(equal[0]), bool((mean[equal] != mean[equal[0]]).any())
 
 # %% ../nbs/03_lasso.ipynb #7fd8522d
-@compiled
-def sums_without(M, skipped):
-    "Sums over all folds but one; skipped = n_folds leaves none out."
-    total = np.zeros(M.shape[1:])
+def cross_validate(
+    M: np.ndarray,  # (n_folds, n_terms + 2, n_terms + 2) from fold_moments
+    X: np.ndarray,
+    rows: np.ndarray,
+    starts: np.ndarray,
+    alphas: np.ndarray,
+    max_iter: int,
+) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_alphas, n_folds), NaN for a fold without weight; all solved
+    "Fit on all folds but one, judge on that one."
+    errors, all_solved = np.full((len(alphas), len(M)), np.nan), True
     for k in range(len(M)):
-        if k != skipped:
-            total += M[k]
-    return total
-
-
-@compiled
-def cross_validate(M, X, rows, starts, alphas, max_iter):
-    "Error of each fold at each alpha (n_alphas, n_folds), NaN for a fold without weight, and whether all paths were solved."
-    errors = np.full((len(alphas), len(M)), np.nan)
-    all_solved = True
-    for k in range(len(M)):
-        train = sums_without(M, k)
-        if M[k, -1, -1] <= 0 or train[-1, -1] <= 0:
-            continue
-        coefs, intercepts, solved = path_on(train, X, rows, starts, k, alphas, max_iter)
-        for i in range(len(alphas)):
-            errors[i, k] = held_out_error(M[k], coefs[i], intercepts[i])
-            all_solved = all_solved and solved[i]
+        train = np.delete(M, k, axis=0).sum(axis=0)
+        if M[k, -1, -1] > 0 and train[-1, -1] > 0:
+            coefs, intercepts, solved = path_on(train, X, rows, starts, k, alphas, max_iter)
+            errors[:, k] = held_out_errors(M[k], coefs, intercepts)
+            all_solved &= bool(solved.all())
     return errors, all_solved
-
-
-@compiled
-def fit_from_moments(M, X, rows, starts, n_alphas, eps, max_iter):
-    "Cross-validated lasso from the folds' sums, in shifted coordinates."
-    p, total = X.shape[1], sums_without(M, len(M))
-    C, _ = covariance(total)
-    alphas = alpha_grid(largest_abs(C[p, :p]), n_alphas, eps)
-    errors, solved = cross_validate(M, X, rows, starts, alphas, max_iter)
-    chosen, near_tie = choose_alpha(errors)
-    coefs, intercepts, ok = path_on(total, X, rows, starts, len(M), alphas[: chosen + 1], max_iter)
-    r2 = 1 - held_out_error(total, coefs[chosen], intercepts[chosen]) / C[p, p] if C[p, p] > 0 else 0.0
-    return coefs[chosen], intercepts[chosen], chosen, alphas, errors, r2, solved and ok[chosen], near_tie
 
 # %% ../nbs/03_lasso.ipynb #10ae411f
 @dataclass(frozen=True)
@@ -511,9 +472,16 @@ def lasso_cv(
     shift = column_shift(X, y) if shift is None else shift
     rows, starts = rows_by_fold(weights, folds, n_folds)
     M = fold_moments(X, y, weights, rows, starts, shift)
-    coef, intercept, chosen, alphas, errors, r2, converged, near_tie = fit_from_moments(M, X, rows, starts, n_alphas, eps, max_iter)
-    intercept += shift[-1] - shift[:-1] @ coef
-    return LassoFit(coef, float(intercept), float(alphas[chosen]), alphas, errors, float(r2), bool(converged), bool(near_tie))
+    total = M.sum(axis=0)
+    C, _ = covariance(total)
+    alphas = alpha_grid(np.abs(C[-1, :-1]).max(), n_alphas, eps)
+    errors, converged = cross_validate(M, X, rows, starts, alphas, max_iter)
+    chosen, near_tie = choose_alpha(errors)
+    coefs, intercepts, solved = path_on(total, X, rows, starts, n_folds, alphas[: chosen + 1], max_iter)
+    coef, residual = coefs[-1], held_out_errors(total, coefs[-1:], intercepts[-1:])[0]
+    r2 = 1 - residual / C[-1, -1] if C[-1, -1] > 0 else 0.0
+    intercept = intercepts[-1] + shift[-1] - shift[:-1] @ coef
+    return LassoFit(coef, float(intercept), float(alphas[chosen]), alphas, errors, float(r2), converged and bool(solved[-1]), near_tie)
 
 # %% ../nbs/03_lasso.ipynb #bda8ce99
 class BootstrapLassoCV(BaseEstimator):
@@ -552,10 +520,16 @@ class BootstrapLassoCV(BaseEstimator):
         size = max(1, min(16, -(-n // (4 * self.n_jobs))))
         blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
         with threadpool_limits(1, "blas"):
-            jobs = (delayed(self._fit_block)(X, y, weights, codes, shares, shift, block) for block in blocks)
-            for done in Parallel(n_jobs=self.n_jobs, prefer="threads", return_as="generator_unordered")(jobs):
-                if self.progress:
-                    self.progress(done)
+            with ThreadPoolExecutor(self.n_jobs) as pool:  # also for one job: a signal must find the main thread outside the kernels
+                jobs = [pool.submit(self._fit_block, X, y, weights, codes, shares, shift, block) for block in blocks]
+                try:
+                    for job in as_completed(jobs):
+                        done = job.result()
+                        if self.progress:
+                            self.progress(done)
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
         return self
 
     def _fit_block(self, X, y, weights, codes, shares, shift, block) -> int:

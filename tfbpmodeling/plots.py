@@ -24,7 +24,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
-from scipy.special import betaincinv, ndtr
+from scipy.special import betainc, betaincinv, ndtr
 
 from .bootstrap_model_results import BootstrapModelResults
 from .config import InputError
@@ -61,11 +61,17 @@ def _styled(ax: Axes) -> Axes:
     return ax
 
 
-def _panels(n: int, columns: int = 3, height: float = 1.55) -> tuple[Figure, list[Axes]]:
-    "A grid of n small panels, three to a row."
-    rows = -(-n // columns)
-    fig = Figure(figsize=(WIDTH, 0.6 + height * rows), dpi=100, layout="constrained")
-    return fig, [_styled(fig.add_subplot(rows, columns, i + 1)) for i in range(n)]
+def _panels(n: int, left: float = 0.5, height: float = 1.55) -> tuple[Figure, list[Axes]]:
+    "A grid of n small panels, at most three to a row, with margins in inches (to search for the best layout takes longer than to draw)."
+    columns, rows = min(3, max(n, 1)), max(1, -(-n // 3))
+    whole, cell = 0.2 + height * rows, (WIDTH - 0.25) / columns
+    fig, axes = Figure(figsize=(WIDTH, whole), dpi=100), []
+    for i in range(n):
+        row, column = divmod(i, columns)
+        bottom = whole - 0.25 - row * height - (height - 0.55)
+        box = np.array([0.25 + column * cell + left, bottom, cell - left - 0.15, height - 0.55])
+        axes.append(_styled(fig.add_axes(box / [WIDTH, whole, WIDTH, whole])))
+    return fig, axes
 
 # %% ../nbs/08_plots.ipynb #92b8ed74
 def shown(
@@ -113,13 +119,12 @@ def _more(hidden: int, what: str = "terms") -> str:
     return f"… and {hidden} more {what}" if hidden > 0 else ""
 
 
-def _legend(ax: Axes, columns: int = 3) -> None:
-    "A legend above the axes, where it covers no point."
+def _legend(ax: Axes, columns: int = 3, right: bool = False) -> None:
+    "A legend above the axes, where it covers no point; from the right edge where names to the left need room."
     handles, labels = ax.get_legend_handles_labels()
     if handles:
-        box = ax.legend(
-            handles, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=columns, frameon=False, fontsize=8, borderaxespad=0.2
-        )
+        place = dict(loc="lower right" if right else "lower left", bbox_to_anchor=(float(right), 1.0), borderaxespad=0.2)
+        box = ax.legend(handles, labels, ncols=columns, frameon=False, fontsize=8, **place)
         for text in box.get_texts():
             text.set_parse_math(False)
         for handle in box.legend_handles:
@@ -301,7 +306,7 @@ def kept_coefficients(
         _shortfall(ax, y, table.loc[terms], all_data.ci_level)
     ax.axvline(0, color="black", lw=0.8)
     ax.set_xlabel("; ".join(filter(None, (COEFFICIENT, _more(n_kept - len(terms))))))
-    _legend(ax)
+    _legend(ax, right=True)
     return ax
 
 
@@ -401,7 +406,7 @@ def variable_inclusion(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{abs(v):.0%}"))
     tail = _more(len(draws.columns) - len(order))
     ax.set_xlabel("; ".join(filter(None, ("share of bootstraps with the term in the model (● = kept)", tail))))
-    _legend(ax)
+    _legend(ax, right=True)
     return ax
 
 # %% ../nbs/08_plots.ipynb #faf82998
@@ -454,28 +459,30 @@ def monte_carlo_error(
 ) -> pd.DataFrame:  # term, low, high, low_error, high_error, kept, could_turn
     """Standard error of each interval's bounds that comes from the finite number of bootstraps, and the verdicts that another seed could turn.
 
-    The number of draws below the true p-quantile is binomial (B, p). So the draws at the ranks B·a and B·b, with a and b the 15.87 and 84.13 percent
-    points of Beta(B·p + 1, B·(1 − p) + 1), enclose it with one standard error to either side; half their distance is the error. Source: Vehtari,
-    Gelman, Simpson, Carpenter and Bürkner (2021), Bayesian Analysis 16(2), 667–718, section 4.4 (their MCSE of a quantile, for independent draws).
-    `could_turn`: a kept term's nearer bound lies within 2 errors of zero; or, for a term not kept, a bound two errors away in rank would exclude zero.
-    The errors of fewer than 2 bootstraps are unknown (NaN), and every verdict could turn.
+    Error of the p-quantile of B sorted draws x: the standard deviation of the p-quantile over resamples of them, Σ w x² − (Σ w x)² under the root, where
+    w_i = I(i / B) − I((i − 1) / B) and I is the distribution function of Beta((B + 1) p, (B + 1) (1 − p)). Source: Maritz and Jarrett (1978), Journal of
+    the American Statistical Association 73, 194–196; the weights are those of Harrell and Davis (1982), Biometrika 69, 635–640.
+    `could_turn`: a kept term's nearer bound lies within 2 errors of zero; or, for a term not kept, the draw that lies two errors from a bound in
+    rank excludes zero. The errors of fewer than 2 bootstraps are unknown (NaN), and every verdict could turn.
     """
     draws, p = np.sort(coefs.to_numpy(), axis=0), (100 - level) / 200
     low, high = np.quantile(draws, [p, 1 - p], axis=0)
-    (a, b), (c, d) = _enclosing(draws, p, 1), _enclosing(draws, 1 - p, 1)
-    kept, error = (low > 0) | (high < 0), ((b - a) / 2, (d - c) / 2)
-    near_zero = np.where(low > 0, low <= 2 * error[0], -high <= 2 * error[1])
-    would_pass = (_enclosing(draws, p, 2)[1] > 0) | (_enclosing(draws, 1 - p, 2)[0] < 0)
-    columns = dict(low=low, high=high, low_error=error[0], high_error=error[1], kept=kept)
-    table = pd.DataFrame({"term": list(coefs.columns), **columns, "could_turn": np.where(kept, near_zero, would_pass)})
-    return table if len(draws) > 1 else table.assign(low_error=np.nan, high_error=np.nan, could_turn=True)
+    low_error, high_error = (_quantile_error(draws, q) if len(draws) > 1 else np.full(len(low), np.nan) for q in (p, 1 - p))
+    kept = (low > 0) | (high < 0)
+    near_zero = np.where(low > 0, low <= 2 * low_error, -high <= 2 * high_error)
+    reach = betaincinv((len(draws) + 1) * p, (len(draws) + 1) * (1 - p), ndtr(2))  # of the lower bound, toward the middle
+    would_pass = (np.quantile(draws, reach, axis=0) > 0) | (np.quantile(draws, 1 - reach, axis=0) < 0)
+    could_turn = np.where(kept, near_zero, would_pass) | (len(draws) < 2)
+    columns = dict(low=low, high=high, low_error=low_error, high_error=high_error, kept=kept, could_turn=could_turn)
+    return pd.DataFrame({"term": list(coefs.columns), **columns})
 
 
-def _enclosing(draws: np.ndarray, p: float, errors: float) -> tuple[np.ndarray, np.ndarray]:  # (n_terms,) each
-    "The draws of each sorted column that enclose its p-quantile, so many standard errors to either side."
+def _quantile_error(draws: np.ndarray, p: float) -> np.ndarray:  # (n_terms,)
+    "Standard error of the p-quantile of each sorted column."
     n = len(draws)
-    a, b = betaincinv(n * p + 1, n * (1 - p) + 1, ndtr([-errors, errors]))
-    return draws[max(int(n * a), 1) - 1], draws[min(int(np.ceil(n * b)), n) - 1]
+    weights = np.diff(betainc((n + 1) * p, (n + 1) * (1 - p), np.linspace(0, 1, n + 1)))
+    centred = draws - weights @ draws
+    return np.sqrt(weights @ centred**2)
 
 # %% ../nbs/08_plots.ipynb #7d1104f9
 def interval_convergence(
@@ -541,7 +548,7 @@ def gene_leverage(
     "The five genes that carry most of each term's spread; the term that leans most on them first."
     shares = {t: leverage_of_genes(design, t) for t in terms}
     order = sorted(shares, key=lambda t: -shares[t].iloc[:5].sum())
-    fig, axes = _panels(min(len(order), most), height=1.45)
+    fig, axes = _panels(min(len(order), most), left=0.85)
     widest = max((s.iloc[0] for s in shares.values()), default=0) or 1
     for ax, term in zip(axes, order):
         top = shares[term].iloc[:5]
@@ -617,7 +624,7 @@ def delta_r2(
     ax.axvline(0, color="black", lw=0.8)
     tail = _more(len(significance) - len(table), "interactors")
     ax.set_xlabel("; ".join(filter(None, ("delta R² = R²(main effect) − R²(interactor); negative: the interactor predicts better", tail))))
-    _legend(ax)
+    _legend(ax, right=True)
     return ax
 
 
@@ -630,7 +637,7 @@ def _coefficient_pairs(ax: Axes, significance: pd.DataFrame, label: Callable[[st
     ax.axvline(0, color="black", lw=0.8)
     tail = _more(len(significance) - len(table), "interactors")
     ax.set_xlabel("; ".join(filter(None, ("coefficient in one lasso with both; the larger size is selected", tail))))
-    _legend(ax)
+    _legend(ax, right=True)
     return ax
 
 # %% ../nbs/08_plots.ipynb #0a785b8d
@@ -732,11 +739,11 @@ def drawing_style() -> Iterator[None]:
 
 @contextmanager
 def _laid_out(fig: Figure, dpi: int) -> Iterator[None]:
-    "Place everything once, not anew for each format, and leave the figure as it was."
-    engine, canvas, old_dpi = fig.get_layout_engine(), fig.canvas, fig.dpi
+    "Place everything once and for good: a second layout would move things by a hair, and the bytes would differ."
+    canvas, old_dpi = fig.canvas, fig.dpi
     with drawing_style():
-        if engine is not None:
-            engine.execute(fig)
+        if fig.get_layout_engine() is not None:
+            fig.get_layout_engine().execute(fig)
             fig.set_layout_engine("none")
         try:
             fig.dpi = dpi
@@ -744,7 +751,6 @@ def _laid_out(fig: Figure, dpi: int) -> Iterator[None]:
         finally:
             fig.dpi = old_dpi
             fig.set_canvas(canvas)
-            fig.set_layout_engine(engine)
 
 
 def _png(fig: Figure) -> bytes:

@@ -71,7 +71,10 @@ def run_to_directory(
         except InputError:
             raise
         except BaseException as error:
-            log.error("the run failed", exc_info=True)
+            if isinstance(error, Exception):
+                log.error("the run failed", exc_info=True)
+            else:
+                log.error("the run was interrupted")
             write_manifest(folder, config, started, data.inputs if data else (), error=error)
             raise
     return Path(config.output_dir) / run_name(config, started), result
