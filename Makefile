@@ -29,7 +29,7 @@ help:
 
 $(VENV)/made:
 	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || { \
-		echo "tfbpmodeling needs Python 3.11 or newer (found: $$(python3 --version 2>&1)). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1; }
+		echo "tfbpmodeling needs Python 3.11 or newer (found: $$($(or $(PYTHON),python3) --version 2>&1)). Install one, or name it: make demo PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || { echo "making $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); } || { \
 		rm -rf $(VENV); echo "$(PYTHON) cannot make an environment: it lacks the venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	@touch $@

@@ -420,7 +420,7 @@ def test_n_bootstraps_are_the_first_of_more(model):
         (dict(topn_ci_level=79), "--topn_ci_level 79 is outside the usual range"),
         (dict(max_iter=500), "--max_iter 500 is outside the usual range"),
         (dict(stabilization_ci_start=96), "--stabilization_ci_start 96 is outside the usual range"),
-        (dict(n_bootstraps=20), "too few for --all_data_ci_level 98: only 0.2 draws"),
+        (dict(n_bootstraps=20), "too few for --all_data_ci_level 98: fewer than 5 draws"),
         (dict(top_n=159), "stage 4 is stage 2 again with another seed"),
         (dict(top_n=90), "stage 4 has only 90 genes"),
     ],

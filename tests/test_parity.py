@@ -204,6 +204,12 @@ def test_logging_options():
         assert (args.log_level, args.log_handler) == ("CRITICAL", "file")
 
 
+def test_dropout_level_above_the_final_level():
+    with pytest.raises(InputError, match="more lenient"):
+        Config(iterative_dropout=True, stabilization_ci_start=95, all_data_ci_level=90)
+    assert Config(stabilization_ci_start=95, all_data_ci_level=90).all_data_ci_level == 90  # without dropout the level is not used
+
+
 def test_runs_with_this_scikit_learn(result):
     assert result.best_model.model.alpha_ == result.best_model.alpha
 

@@ -15,7 +15,6 @@ HOME_OF = {  # module -> its public names
     "design_matrix": ("Design", "all_data_terms", "make_design"),
     "lasso": ("BootstrapLassoCV",),
     "bootstrap_model_results": ("BootstrapModelResults", "bootstrap"),
-    "interactor_significance": ("interactor_significance",),
     "workflow": ("RunResult", "design_for", "make_plan", "run"),
     "artifacts": ("read_run", "run_directory", "write_run"),
     "plots": ("interaction_figures", "run_figures", "save_figure"),

@@ -16,7 +16,7 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import joblib
@@ -337,8 +337,8 @@ def write_manifest(
         version=importlib.metadata.version("tfbpmodeling"),
         status=status,
         perturbed_tf=config.perturbed_tf,
-        started=started.astimezone(timezone.utc).isoformat(timespec="seconds"),
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        started=started.astimezone(UTC).isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
         parameters=config.to_dict(),
         inputs=[dict(option=i.option, path=i.path, sha256=i.sha256) for i in inputs],
     )

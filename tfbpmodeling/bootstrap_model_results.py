@@ -21,7 +21,7 @@ from .design_matrix import Design
 from .lasso import BootstrapLassoCV
 
 # %% auto #0
-__all__ = ['LEVELS', 'PICKLE_TYPES', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero',
+__all__ = ['LEVELS', 'PICKLE_TYPES', 'STAND_INS', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero',
            'BootstrapModelResults', 'intervals_by_level', 'draw_summary', 'interval_table', 'importance_table',
            'bootstrap', 'statistics_table', 'cv_curve_table', 'keep_columns', 'iterative_dropout', 'safe_unpickle']
 
@@ -137,8 +137,7 @@ class BootstrapModelResults:
         "Read the two published files. Only tables and numbers are unpickled; anything else in the pickle is refused."
         ci = json.loads(Path(ci_dict_json).read_text(encoding="utf-8"))
         coefs, alphas = safe_unpickle(coefs_alphas_pkl)
-        coefs.columns = pd.Index([str(c) for c in coefs.columns], dtype=object)
-        return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, [float(a) for a in alphas])
+        return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, alphas)
 
 
 def intervals_by_level(coefs: pd.DataFrame, ci_level: float) -> dict[str, dict[str, tuple[float, float]]]:
@@ -260,28 +259,72 @@ def iterative_dropout(
 
 # %% ../nbs/04_bootstrap_model_results.ipynb #13e0493c
 PICKLE_TYPES = {  # all that a pickled (DataFrame of numbers, list) needs, by module
-    "builtins": {"slice"},
+    "builtins": {"slice", "bytearray"},
     "_codecs": {"encode"},
-    "numpy": {"dtype", "ndarray"},
-    "numpy.core.multiarray": {"_reconstruct", "scalar"},
-    "numpy._core.multiarray": {"_reconstruct", "scalar"},
-    "numpy.core.numeric": {"_frombuffer"},
-    "numpy._core.numeric": {"_frombuffer"},
-    "pandas": {"DataFrame", "Index", "RangeIndex", "StringDtype"},
+    "pandas": {"DataFrame", "Index", "RangeIndex", "StringDtype", "NA"},
     "pandas.core.frame": {"DataFrame"},
     "pandas.core.internals.managers": {"BlockManager"},
     "pandas.core.internals.blocks": {"new_block"},
     "pandas._libs.internals": {"_unpickle_block"},
+    "pandas._libs.missing": {"NA"},
     "pandas.core.indexes.base": {"_new_Index", "Index"},
     "pandas.core.indexes.range": {"RangeIndex"},
-    "pandas.core.indexes.numeric": {"Int64Index"},
+    "pandas.arrays": {"StringArray", "ArrowStringArray"},
     "pandas.core.arrays.string_": {"StringArray", "StringDtype"},
     "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
+    "numpy": {"dtype"},
+    "numpy.core.multiarray": {"_reconstruct"},
+    "numpy._core.multiarray": {"_reconstruct"},
+    "pyarrow.lib": {"py_buffer", "type_for_alias"},
 }
 
+# %% ../nbs/04_bootstrap_model_results.ipynb #040cb4cd
+def _plain_dtype(dtype: np.dtype, kinds: str) -> np.dtype:
+    "The dtype without whatever flags a pickle gave it."
+    if dtype.kind not in kinds or dtype.names or dtype.subdtype:
+        raise ValueError(f"an array of {dtype}")
+    return np.dtype(dtype.char).newbyteorder(dtype.byteorder)
 
+
+class _Values(np.ndarray):
+    "An array that checks what it is unpickled from: numpy reads past the end of a list that is shorter than the shape."
+
+    def __setstate__(self, state):
+        *first, shape, dtype, fortran, values = state
+        if len(values) != np.prod(shape) * (dtype.itemsize if isinstance(values, bytes) else 1):
+            raise ValueError(f"{len(values)} values for an array of shape {shape}")
+        super().__setstate__((*first, shape, _plain_dtype(dtype, "fiub" if isinstance(values, bytes) else "O"), fortran, values))
+
+
+def _number(dtype, raw):
+    return np.frombuffer(raw, _plain_dtype(dtype, "fiub"))[0]
+
+
+def _numbers(buffer, dtype, shape, order):
+    return np.frombuffer(buffer, _plain_dtype(dtype, "fiub")).reshape(shape, order=order)
+
+
+def _names(state):
+    from pyarrow.lib import _restore_array
+
+    array = _restore_array(state)
+    array.validate(full=True)
+    return array
+
+
+STAND_INS = {
+    ("numpy", "ndarray"): _Values,
+    ("pyarrow.lib", "_restore_array"): _names,
+}  # constructors of ours, which check what they are given
+for _core in ("numpy.core", "numpy._core"):
+    STAND_INS |= {(f"{_core}.multiarray", "scalar"): _number, (f"{_core}.numeric", "_frombuffer"): _numbers}
+
+# %% ../nbs/04_bootstrap_model_results.ipynb #d3f8e142
 class _TableUnpickler(pickle.Unpickler):
     def find_class(self, module, name):
+        module = "builtins" if module == "__builtin__" else module  # protocols 2 and 3 write the name of Python 2
+        if (module, name) in STAND_INS:
+            return STAND_INS[module, name]
         if name in PICKLE_TYPES.get(module, ()):
             return super().find_class(module, name)
         raise InputError(
@@ -291,14 +334,17 @@ class _TableUnpickler(pickle.Unpickler):
 
 def safe_unpickle(
     path: str | Path,  # result_obj_coefs_alphas.pkl
-) -> tuple[pd.DataFrame, list]:  # coefficients (n_bootstraps, n_terms), alphas
-    "Read a pickle of (DataFrame, list of numbers) and nothing else."
+) -> tuple[pd.DataFrame, list[float]]:  # coefficients (n_bootstraps, n_terms), alphas
+    "Read a pickle of (DataFrame of numbers, list of numbers) and nothing else."
+    content = Path(path).read_bytes()
     try:
-        pair = _TableUnpickler(io.BytesIO(Path(path).read_bytes())).load()
+        pair = _TableUnpickler(io.BytesIO(content)).load()
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], pd.DataFrame)):
+            raise InputError("it does not hold (DataFrame, alphas)")
+        values, alphas = pair[0].to_numpy(dtype=float), [float(a) for a in pair[1]]
+        names = pd.Index([str(c) for c in pair[0].columns], dtype=object)
     except InputError as e:
         raise InputError(f"{Path(path).name}: {e}") from None
-    except (pickle.UnpicklingError, EOFError, AttributeError, ValueError, TypeError, IndexError, KeyError) as e:
+    except Exception as e:  # a damaged pickle fails anywhere in pickle, numpy and pandas
         raise InputError(f"{Path(path).name} is not a pickle of bootstrap coefficients ({type(e).__name__}: {e})") from None
-    if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], pd.DataFrame)):
-        raise InputError(f"{Path(path).name} does not hold (DataFrame, alphas)")
-    return pair
+    return pd.DataFrame(np.array(values), columns=names), alphas

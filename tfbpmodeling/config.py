@@ -316,6 +316,11 @@ class Config:
 
     def __post_init__(self):
         check_options(self)
+        if self.iterative_dropout and self.stabilization_ci_start > self.all_data_ci_level:
+            raise InputError(
+                f"--stabilization_ci_start {self.stabilization_ci_start:g} is above --all_data_ci_level {self.all_data_ci_level:g}: "
+                "the dropout rounds must be the more lenient ones"
+            )
         _check_file_name_part("perturbed_tf", self.perturbed_tf)
         _check_file_name_part("output_suffix", self.output_suffix)
 

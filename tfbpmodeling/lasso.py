@@ -102,7 +102,7 @@ def fold_moments(
     shift: np.ndarray,  # (n_terms + 1,) subtracted from the terms and the response
 ) -> np.ndarray:  # (n_folds, n_terms + 2, n_terms + 2)
     "The matrix of weighted sums of each fold."
-    Z = gather_rows(X, y, weights, rows, shift)
+    Z = gather_rows(X, y, np.asarray(weights, dtype=np.float64), rows, shift)  # numba takes the root of a small integer in single precision
     return np.stack([Z[a:b].T @ Z[a:b] for a, b in zip(starts, starts[1:])])
 
 # %% ../nbs/03_lasso.ipynb #3c699792

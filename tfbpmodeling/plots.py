@@ -504,8 +504,8 @@ def interval_convergence(
         _draw_bounds(ax, sizes, path[path["term"] == term], VERMILLION if turn else BLUE)
         ax.tick_params(labelbottom=ax in axes[-3:])
         _panel_looks(ax, f"{'could turn: ' if turn else ''}{shown(label(term), 20 if turn else 28)}", VERMILLION if turn else "black")
-    fig.supxlabel("; ".join(filter(None, ("number of bootstraps", _more(hidden)))), fontsize=9)
-    fig.supylabel(f"{results.ci_level:g} % interval of the coefficient", fontsize=9)
+    fig.supxlabel("; ".join(filter(None, ("number of bootstraps (vertical: coefficient)", _more(hidden)))), fontsize=9)
+    fig.supylabel(f"{results.ci_level:g} % interval", fontsize=9)
     return fig
 
 

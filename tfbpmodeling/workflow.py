@@ -67,11 +67,10 @@ def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, 
             f"{data.perturbed_tf} binds {n_bound} genes, fewer than the {n_terms} terms of the model: most terms rest on a few genes each"
         )
     for option, level in (("all_data_ci_level", config.all_data_ci_level), ("topn_ci_level", config.topn_ci_level)):
-        outside = config.n_bootstraps * (100 - level) / 200
-        if outside < 5:
+        needed = int(np.ceil(round(1000 / (100 - level), 6)))  # for five draws beyond each end
+        if config.n_bootstraps < needed:
             notes.append(
-                f"--n_bootstraps {config.n_bootstraps} is too few for --{option} {level:g}: only {outside:g} draws lie beyond each end of the interval; "
-                f"use at least {int(np.ceil(1000 / (100 - level)))}"
+                f"--n_bootstraps {config.n_bootstraps} is too few for --{option} {level:g}: fewer than 5 draws lie beyond each end of the interval; use at least {needed}"
             )
     if config.top_n >= data.n_genes:
         notes.append(f"--top_n {config.top_n} is not below the {data.n_genes} genes: stage 4 is stage 2 again with another seed")
@@ -161,13 +160,14 @@ def progress_bar(
     "A context that gives a function to call with the number of bootstraps just done."
     from tqdm.auto import tqdm
 
+    # in a notebook tqdm.auto is the notebook's class, or a child of it
     in_notebook = tqdm.__module__.startswith("tqdm.notebook") or "notebook" in tqdm.__mro__[1].__module__
     quiet = not show if show is not None else not (in_notebook or sys.stderr.isatty())
     with tqdm(total=total, desc=label, unit="fit", disable=quiet, leave=False) as bar:
         yield bar.update
 
 # %% ../nbs/06_workflow.ipynb #b2f2a7ba
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunResult:
     "Everything that a run found, as tables; artifacts.write_run writes it."
 
@@ -217,6 +217,9 @@ class RunResult:
         table = pd.DataFrame(rows, columns=["interactor", "all_data_low", "all_data_high", "topn_low", "topn_high"])
         final = self.final_selection.rename(columns={"term": "interactor"}).drop(columns="reason")
         return table.merge(self.significance, on="interactor", how="left").merge(final, on="interactor", how="left")
+
+    def __repr__(self) -> str:
+        return f"RunResult({self.verdict!r}, {self.data.n_genes} genes, seed {self.seed})"
 
     def _repr_html_(self) -> str:
         notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.warnings)
