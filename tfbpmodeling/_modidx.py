@@ -254,6 +254,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tfbpmodeling.lasso.cholesky_append': ('lasso.html#cholesky_append', 'tfbpmodeling/lasso.py'),
                                     'tfbpmodeling.lasso.cholesky_drop': ('lasso.html#cholesky_drop', 'tfbpmodeling/lasso.py'),
                                     'tfbpmodeling.lasso.choose_alpha': ('lasso.html#choose_alpha', 'tfbpmodeling/lasso.py'),
+                                    'tfbpmodeling.lasso.clip_signs': ('lasso.html#clip_signs', 'tfbpmodeling/lasso.py'),
                                     'tfbpmodeling.lasso.column_shift': ('lasso.html#column_shift', 'tfbpmodeling/lasso.py'),
                                     'tfbpmodeling.lasso.compiled': ('lasso.html#compiled', 'tfbpmodeling/lasso.py'),
                                     'tfbpmodeling.lasso.covariance': ('lasso.html#covariance', 'tfbpmodeling/lasso.py'),

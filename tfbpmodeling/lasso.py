@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 # %% auto #0
 __all__ = ['compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'gather_rows', 'rows_by_fold', 'fold_moments',
            'covariance', 'equal_on_rows', 'usable_columns', 'forward_solve', 'backward_solve', 'cholesky_append',
-           'cholesky_drop', 'trade_direction', 'first_zero', 'residual_covariance', 'worst_term', 'refine', 'drop_term',
-           'solve_lasso', 'add_term', 'kkt_residual', 'alpha_grid', 'largest_abs', 'lasso_path', 'held_out_errors',
-           'path_on', 'choose_alpha', 'cross_validate', 'LassoFit', 'column_shift', 'lasso_cv', 'BootstrapLassoCV',
-           'checked_arrays']
+           'cholesky_drop', 'trade_direction', 'first_zero', 'residual_covariance', 'worst_term', 'refine',
+           'clip_signs', 'drop_term', 'solve_lasso', 'add_term', 'kkt_residual', 'alpha_grid', 'largest_abs',
+           'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate', 'LassoFit', 'column_shift',
+           'lasso_cv', 'BootstrapLassoCV', 'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
 def compiled(function):
@@ -259,6 +259,17 @@ def refine(L, a, active, signs, b, g, alpha):
 
 
 @compiled
+def clip_signs(active, signs, b, a):
+    "A coefficient that rounding has carried past zero, against its sign, is zero; True where there was one."
+    clipped = False
+    for k in range(a):
+        if b[k] * signs[active[k]] < 0:
+            b[k] = 0.0
+            clipped = True
+    return clipped
+
+
+@compiled
 def drop_term(L, active, signs, b, a, r):
     "Take the r-th active term out; returns the new number of active terms."
     signs[active[r]] = 0
@@ -297,6 +308,8 @@ def solve_lasso(C, c, alpha, L, active, signs, b, a, g, slack, max_iter):
         for _again in range(3):
             if refine(L, a, active, signs, b, g, alpha) <= slack:
                 break
+            residual_covariance(C, c, active, b, a, g)
+        if clip_signs(active, signs, b, a):
             residual_covariance(C, c, active, b, a, g)
         j = worst_term(g, signs, aside)
         if j < 0 or abs(g[j]) <= alpha + slack:
