@@ -26,7 +26,7 @@ import pandas as pd
 from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
 from .config import Config, InputError
 from .design_matrix import make_design
-from .interactor_significance import compare_none
+from .interactor_significance import ROBUST, compare_none
 from .modeling_data import EXACT, InputFile, ModelingData, read_table
 from .workflow import BestModel, RunResult
 
@@ -261,6 +261,7 @@ def write_significance(folder: Path, result: RunResult) -> None:
     write_csv(tables / "significance_results.csv", result.significance)
     write_csv(tables / "comparison_statistics.csv", result.comparison)
     write_csv(tables / "final_selection.csv", result.final_selection)
+    write_csv(tables / "robust_fits.csv", result.robust)
 
 # %% ../nbs/07_artifacts.ipynb #f1161968
 def write_indices(path: Path, result: RunResult) -> None:
@@ -401,11 +402,11 @@ def read_run(
     all_data, topn = _read_stage(folder, "all_data"), _read_stage(folder, "topn")
     tables = [
         read_csv(folder / "interactor_significance" / f"{n}.csv")
-        for n in ("significance_results", "comparison_statistics", "final_selection")
+        for n in ("significance_results", "comparison_statistics", "final_selection", "robust_fits")
     ]
     if tables[0].empty:
         none = compare_none(config.stage4_lasso)
-        tables = [none.results, none.comparison, none.final_selection]
+        tables = [none.results, none.comparison, none.final_selection, pd.DataFrame(columns=ROBUST)]
     rest = (tuple(facts["warnings"]), facts["outcomes"], facts["counts"], facts["timings"], tuple(summary["dropout_rounds"]))
     return RunResult(config, facts["seed"], data, design, all_data, _read_best(folder), data.top(config.top_n), topn, *tables, *rest)
 
