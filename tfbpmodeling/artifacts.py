@@ -418,7 +418,8 @@ def _read_json(path: Path):
 def _read_data(folder: Path, facts: dict) -> tuple[ModelingData, dict]:
     summary = _read_json(folder / "input_data" / "data_summary.json")
     response, predictors = (read_table(folder / "input_data" / f"processed_{n}.csv") for n in ("response", "predictors"))
-    dropped = {reason: tuple(summary["dropped_ids"].get(reason, ())) for reason in summary["genes_dropped"]}
+    known = summary["dropped_ids"]  # ids of genes in one table only are not stored: blanks keep their count
+    dropped = {reason: tuple(known.get(reason, [""] * n)) for reason, n in summary["genes_dropped"].items()}
     inputs = tuple(InputFile(**i) for i in facts["inputs"])
     kind = dict(inputs=inputs, gene_names=summary["gene_names"], transform=summary["transform_predictors"], warnings=(), dropped=dropped)
     return ModelingData(facts["perturbed_tf"], summary["response_column"], response.iloc[:, 0], predictors, **kind), summary

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib.style
@@ -38,8 +39,8 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 
            'binding_distribution', 'strongest_terms', 'kept_coefficients', 'bootstrap_distributions',
            'variable_inclusion', 'alpha_choice', 'monte_carlo_error', 'interval_convergence', 'leverage_of_genes',
            'gene_leverage', 'predicted_against_observed', 'delta_r2', 'binding_groups', 'interaction', 'FigureSpec',
-           'drawing_style', 'png_bytes', 'save_figure', 'run_figures', 'interaction_figures', 'preprocessing_figures',
-           'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure']
+           'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'run_figures', 'interaction_figures',
+           'preprocessing_figures', 'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure']
 
 # %% ../nbs/08_plots.ipynb #dd7c2261
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -703,9 +704,25 @@ class FigureSpec:
     alt: str  # plain text, for those who cannot see it
     draw: Callable[[], Figure]
 
+    @cached_property
+    def figure(self) -> Figure:
+        "The figure, drawn once."
+        return self.draw()
+
+    @cached_property
+    def png(self) -> bytes:
+        "The figure as PNG."
+        return png_bytes(self.figure)
+
+    def save(self, folder: Path) -> None:
+        "Write NAME.png and NAME.svg into a folder."
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.png").write_bytes(self.png)
+        (folder / f"{self.name}.svg").write_text(svg_text(self.figure), encoding="utf-8", newline="\n")
+
     def _repr_html_(self) -> str:
         "The figure as HTML that needs nothing else: image, alt text and caption."
-        image = base64.b64encode(png_bytes(self.draw())).decode("ascii")
+        image = base64.b64encode(self.png).decode("ascii")
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="700"><figcaption>{caption}</figcaption></figure>'
 
@@ -768,6 +785,16 @@ def png_bytes(
         return _png(fig)
 
 # %% ../nbs/08_plots.ipynb #a909e2ef
+def svg_text(
+    fig: Figure,
+    dpi: int = 150,  # of large point clouds
+) -> str:
+    "A figure as SVG, the same text for the same figure: no date, no random id, text as outlines."
+    with _laid_out(fig, dpi):
+        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
 def save_figure(
     fig: Figure,
     folder: str | Path,  # made if it is not there
@@ -778,10 +805,8 @@ def save_figure(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with _laid_out(fig, dpi):
-        png.write_bytes(_png(fig))
-        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
-    svg.write_text(file.getvalue(), encoding="utf-8", newline="\n")
+    png.write_bytes(png_bytes(fig, dpi))
+    svg.write_text(svg_text(fig, dpi), encoding="utf-8", newline="\n")
     return png, svg
 
 # %% ../nbs/08_plots.ipynb #a4b997bf
