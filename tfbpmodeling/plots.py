@@ -25,6 +25,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from PIL import Image
 from scipy.special import betainc, betaincinv, ndtr
 
 from .bootstrap_model_results import BootstrapModelResults
@@ -694,6 +695,14 @@ def _clip(ax: Axes, y: np.ndarray) -> None:
         ax.text(0.99, 0.02, f"{out} genes lie above or below", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
 
 # %% ../nbs/08_plots.ipynb #bf5627ba
+def _small_png(png: bytes) -> bytes:
+    "The same image with at most 255 colours: a third of the size."
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(255, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        file := io.BytesIO(), "PNG", optimize=True
+    )
+    return file.getvalue()
+
+
 @dataclass(frozen=True)
 class FigureSpec:
     "A figure of a run: what it is called, what to read in it, and how to draw it."
@@ -722,7 +731,7 @@ class FigureSpec:
 
     def _repr_html_(self) -> str:
         "The figure as HTML that needs nothing else: image, alt text and caption."
-        image = base64.b64encode(self.png).decode("ascii")
+        image = base64.b64encode(_small_png(self.png)).decode("ascii")
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="700"><figcaption>{caption}</figcaption></figure>'
 

@@ -37,10 +37,10 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over_log',
-           'relayed_log', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
-           'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block', 'about_block',
-           'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError', 'run_notebook',
-           'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
+           'relayed_log', 'write_figures', 'show', 'Block', 'number', 'Interval', 'interval', 'block_table',
+           'data_block', 'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block',
+           'about_block', 'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError',
+           'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
 
 # %% ../nbs/09_report.ipynb #40c6fee0
 @contextmanager
@@ -162,14 +162,20 @@ def number(
     return f"{value:.3g}".replace("-", "−")
 
 
-def interval(low: float, high: float) -> str:
+class Interval(str):
+    "Text that stays on one line."
+
+
+def interval(low: float, high: float) -> Interval:
     "An interval for reading."
-    return "–" if math.isnan(low) else f"{number(low)} to {number(high)}"
+    return Interval("–" if math.isnan(low) else f"{number(low)} to {number(high)}")
 
 
 def _cell(value: Any, first: bool) -> str:
     if isinstance(value, Block):
         return f"<td>{value.html}</td>"
+    if isinstance(value, Interval):
+        return f'<td class="i">{html.escape(value)}</td>'
     if isinstance(value, (bool, np.bool_)):
         return f'<td class="{"yes" if value else "no"}">{"yes" if value else "no"}</td>'
     if isinstance(value, (int, np.integer)):
@@ -210,7 +216,7 @@ def data_block(data: ModelingData, plan: Plan) -> Block:
         ("genes in each stratum", ", ".join(str(n) for n in sizes if n)),
         *((f"left out: {reason}", len(ids)) for reason, ids in data.dropped.items() if ids),
     ]
-    return block_table(pd.DataFrame(rows, columns=["", "value"]).astype(object))
+    return block_table(pd.DataFrame([(words, str(value)) for words, value in rows], columns=["", "value"]))
 
 
 def _both_names(data: ModelingData, gene: str) -> str:
@@ -236,13 +242,13 @@ def stage_block(
             named(t),
             float(draws[t].median()),
             interval(*bounds[t]),
-            float(sums.loc[t, "selection_frequency"]),
+            f"{sums.loc[t, 'selection_frequency']:.1%}",
             f"{max((draws[t] > 0).mean(), (draws[t] < 0).mean()):.1%}",
             bool(error.loc[t, "could_turn"]),
         )
         for t in terms
     ]
-    columns = ["term", "median", f"{level:g} % interval", "in the model (share)", "same sign", "could turn with another seed"]
+    columns = ["term", "median", f"{level:g} % interval", "in the model", "same sign", "could turn with another seed"]
     n = len(results.terms)
     words = f"{len(kept)} of {n} terms kept at {level:g} %." if kept else f"None of {n} terms is kept at {level:g} %. These came nearest."
     return block_table(pd.DataFrame(rows, columns=columns), f"{words} {len(draws)} bootstraps.")
@@ -284,8 +290,8 @@ def robust_block(result: RunResult) -> Block:
          bool(r.beyond_main_effects))
         for r in result.robust.itertuples()
     ]  # fmt: skip
-    level = f"{ROBUST_LEVEL:g} %"
-    columns = ["interactor", "alone", f"{level} ", "beside pTF, pTF², TF", level, "changes with TF beyond main effects"]
+    level = f"{ROBUST_LEVEL:g}\u00a0% interval"
+    columns = ["interactor", "alone", level, "beside pTF, pTF², TF", f"{level} beside", "changes with TF beyond main effects"]
     return block_table(pd.DataFrame(rows, columns=columns), "Least squares on all genes; intervals allow for unequal noise (HC3).")
 
 # %% ../nbs/09_report.ipynb #6934b14f
@@ -316,11 +322,11 @@ def _survivors_block(result: RunResult) -> Block:
     measure = "delta R²" if "delta_r2" in table else "lasso coefficient"
     columns = [
         "factor",
-        f"all genes, {levels[0]:g} %",
-        f"top N, {levels[1]:g} %",
+        f"all genes, {levels[0]:g}\u00a0%",
+        f"top N, {levels[1]:g}\u00a0%",
         measure,
-        f"beside main effects, {ROBUST_LEVEL:g} %",
-        "changes with TF beyond main effects",
+        f"beside main effects, {ROBUST_LEVEL:g}\u00a0%",
+        "changes beyond main effects",
     ]
     words = "Survivors: interactors kept at stages 2 and 4. Intervals are of the coefficient of pTF:TF."
     tail = " delta R² below 0: the interactor predicts better than the factor alone." if "delta_r2" in table else ""
