@@ -44,7 +44,7 @@ def kernels_of(pid: int) -> list[int]:
 def pair(tmp_path_factory) -> tuple[Path, Path]:
     "The same run with the notebook and without."
     place = tmp_path_factory.mktemp("pair")
-    tables = write_tables(place, *small_tables(names=("P", "A", "B", "C", NASTY, "D")))
+    tables = write_tables(place, *small_tables(names=("P", NASTY, "A", "B", "C", "D")))
     argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK]
     assert main([*argv, "--output_dir", str(place / "with")]) == 0
     assert main([*argv, "--output_dir", str(place / "without"), "--no_report"]) == 0
@@ -195,7 +195,8 @@ def test_a_signal_ends_the_kernel_too(tmp_path, name, status):
 def test_the_page_needs_nothing_and_escapes_names(pair):
     page = (pair[0] / "report.html").read_text()
     assert "<script" not in page and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) and "@import" not in page and "url(" not in page
-    assert "<img src=x" not in page and "&lt;img src=x" in page
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
     assert all('alt="' in image for image in re.findall(r"<img [^>]*>", page)) and page.count("<figcaption>") == page.count("<figure>") >= 12
 
 

@@ -575,7 +575,7 @@ def page_of(
     notebook = copy.deepcopy(notebook)
     notebook.cells = [c for c in notebook.cells if not NOT_SHOWN & set(c.metadata.get("tags", []))]
     templates = importlib.resources.files("tfbpmodeling") / "templates"
-    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(templates)], exclude_anchor_links=True)
+    exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(templates)], exclude_anchor_links=True, embed_images=False)
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}, "failure": failure})
     return page
 
