@@ -466,7 +466,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tfbpmodeling.plots.variable_inclusion': ('plots.html#variable_inclusion', 'tfbpmodeling/plots.py')},
             'tfbpmodeling.report': { 'tfbpmodeling.report.Block': ('report.html#block', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.Block._repr_html_': ('report.html#block._repr_html_', 'tfbpmodeling/report.py'),
-                                     'tfbpmodeling.report.Interval': ('report.html#interval', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.NotebookError': ('report.html#notebookerror', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report._HandOver': ('report.html#_handover', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report._HandOver.__init__': ('report.html#_handover.__init__', 'tfbpmodeling/report.py'),

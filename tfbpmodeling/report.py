@@ -37,10 +37,10 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over_log',
-           'relayed_log', 'write_figures', 'show', 'Block', 'number', 'Interval', 'interval', 'block_table',
-           'data_block', 'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block',
-           'about_block', 'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError',
-           'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
+           'relayed_log', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
+           'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block', 'about_block',
+           'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError', 'run_notebook',
+           'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
 
 # %% ../nbs/09_report.ipynb #40c6fee0
 @contextmanager
@@ -162,20 +162,14 @@ def number(
     return f"{value:.3g}".replace("-", "−")
 
 
-class Interval(str):
-    "Text that stays on one line."
-
-
-def interval(low: float, high: float) -> Interval:
-    "An interval for reading."
-    return Interval("–" if math.isnan(low) else f"{number(low)} to {number(high)}")
+def interval(low: float, high: float) -> Block:
+    "An interval for reading, on one line."
+    return Block(f'<span class="i">{"–" if math.isnan(low) else f"{number(low)} to {number(high)}"}</span>')
 
 
 def _cell(value: Any, first: bool) -> str:
     if isinstance(value, Block):
         return f"<td>{value.html}</td>"
-    if isinstance(value, Interval):
-        return f'<td class="i">{html.escape(value)}</td>'
     if isinstance(value, (bool, np.bool_)):
         return f'<td class="{"yes" if value else "no"}">{"yes" if value else "no"}</td>'
     if isinstance(value, (int, np.integer)):
@@ -357,10 +351,10 @@ def _funnel(result: RunResult) -> str:
         (c["genes"], "genes"),
         (c["terms"], "terms"),
         (c["terms_kept_all_data"], "kept on all genes (stage 2)"),
-        (c["terms_kept_topn"], f"kept on the top {c['genes_topn']} (stage 4)"),
+        (c["terms_kept_topn"] if result.topn else "–", f"kept on the top {c['genes_topn']} (stage 4)"),
         (c["survivors"], "survivors"),
-        (c["selected"], "selected (stage 5)"),
-        (beyond, "beyond main effects"),
+        (c["selected"] if c["survivors"] else "–", "selected (stage 5)"),
+        (beyond if c["survivors"] else "–", "beyond main effects"),
     ]
     items = "".join(f"<li{' class=end' if i >= 4 else ''}><b>{n}</b>{html.escape(words)}</li>" for i, (n, words) in enumerate(steps))
     return f'<ol class="funnel">{items}</ol>'
