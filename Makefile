@@ -66,6 +66,7 @@ sync: $(VENV)/installed-dev
 	$(BIN)/ruff format -q nbs
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
+	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
 	$(BIN)/python docs/readme.py
 
 bench: $(VENV)/installed

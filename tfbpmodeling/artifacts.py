@@ -26,7 +26,7 @@ import pandas as pd
 from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
 from .config import Config, InputError
 from .design_matrix import make_design
-from .interactor_significance import compare_none
+from .interactor_significance import ROBUST, compare_none
 from .modeling_data import EXACT, InputFile, ModelingData, read_table
 from .workflow import BestModel, RunResult
 
@@ -190,9 +190,8 @@ TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns tha
 def read_csv(path: Path, text: tuple[str, ...] = TEXT) -> pd.DataFrame:
     "Read a table that write_csv wrote: numbers to the bit, names and headings exactly as written."
     headings = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0].tolist()
-    words = {name: str for name in headings if name in text}
-    blank = {name: [""] for name in headings if name not in text}  # in a column of numbers nothing else is missing
-    return pd.read_csv(path, dtype=words, na_values=blank, keep_default_na=False, **EXACT).set_axis(headings, axis=1)
+    as_written = {i: str for i, name in enumerate(headings) if name in text}
+    return pd.read_csv(path, converters=as_written, **EXACT).set_axis(headings, axis=1)
 
 # %% ../nbs/07_artifacts.ipynb #63073a7f
 def write_stage(
@@ -262,6 +261,7 @@ def write_significance(folder: Path, result: RunResult) -> None:
     write_csv(tables / "significance_results.csv", result.significance)
     write_csv(tables / "comparison_statistics.csv", result.comparison)
     write_csv(tables / "final_selection.csv", result.final_selection)
+    write_csv(tables / "robust_fits.csv", result.robust)
 
 # %% ../nbs/07_artifacts.ipynb #f1161968
 def write_indices(path: Path, result: RunResult) -> None:
@@ -402,11 +402,11 @@ def read_run(
     all_data, topn = _read_stage(folder, "all_data"), _read_stage(folder, "topn")
     tables = [
         read_csv(folder / "interactor_significance" / f"{n}.csv")
-        for n in ("significance_results", "comparison_statistics", "final_selection")
+        for n in ("significance_results", "comparison_statistics", "final_selection", "robust_fits")
     ]
     if tables[0].empty:
         none = compare_none(config.stage4_lasso)
-        tables = [none.results, none.comparison, none.final_selection]
+        tables = [none.results, none.comparison, none.final_selection, pd.DataFrame(columns=ROBUST)]
     rest = (tuple(facts["warnings"]), facts["outcomes"], facts["counts"], facts["timings"], tuple(summary["dropout_rounds"]))
     return RunResult(config, facts["seed"], data, design, all_data, _read_best(folder), data.top(config.top_n), topn, *tables, *rest)
 
@@ -418,7 +418,8 @@ def _read_json(path: Path):
 def _read_data(folder: Path, facts: dict) -> tuple[ModelingData, dict]:
     summary = _read_json(folder / "input_data" / "data_summary.json")
     response, predictors = (read_table(folder / "input_data" / f"processed_{n}.csv") for n in ("response", "predictors"))
-    dropped = {reason: tuple(summary["dropped_ids"].get(reason, ())) for reason in summary["genes_dropped"]}
+    known = summary["dropped_ids"]  # ids of genes in one table only are not stored: blanks keep their count
+    dropped = {reason: tuple(known.get(reason, [""] * n)) for reason, n in summary["genes_dropped"].items()}
     inputs = tuple(InputFile(**i) for i in facts["inputs"])
     kind = dict(inputs=inputs, gene_names=summary["gene_names"], transform=summary["transform_predictors"], warnings=(), dropped=dropped)
     return ModelingData(facts["perturbed_tf"], summary["response_column"], response.iloc[:, 0], predictors, **kind), summary

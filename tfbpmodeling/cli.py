@@ -18,8 +18,9 @@ from .config import Config, InputError, did_you_mean, option
 
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
-           'command_run', 'command_check', 'plan_lines', 'command_simulate', 'DemoConfig', 'command_demo',
-           'add_run_options', 'add_simulation_options', 'add_demo_options', 'make_parser', 'split_command', 'parse',
+           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_simulate', 'DemoConfig',
+           'command_demo', 'command_notebook', 'command_report', 'add_run_options', 'add_simulation_options',
+           'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse',
            'console_log', 'main']
 
 # %% ../nbs/11_cli.ipynb #cbcad15d
@@ -113,7 +114,14 @@ def command_run(args: argparse.Namespace) -> int:
     folder, result = run_to_directory(options_from(args, Config))
     print(result.verdict)
     print(f"results: {folder}")
+    print_report(folder)
     return 0
+
+
+def print_report(folder: Path) -> None:
+    "Where the page is, if there is one."
+    if (folder / "report.html").is_file():
+        print(f"report:  {folder / 'report.html'}")
 
 
 def command_check(args: argparse.Namespace) -> int:
@@ -190,6 +198,32 @@ def command_demo(args: argparse.Namespace) -> int:
         for word, names in (("found", score.found), ("missed", score.missed), ("false", score.false)):
             print(f"  {word:7}{len(names):3}  {', '.join(names)}")
     print(f"results: {folder}")
+    print_report(folder)
+    return 0
+
+# %% ../nbs/11_cli.ipynb #9c892af3
+def command_notebook(args: argparse.Namespace) -> int:
+    "Hand out a copy of the master notebook."
+    from tfbpmodeling.report import MASTER, master_notebook
+
+    path = Path(getattr(args, "output", MASTER))
+    path = path / MASTER if path.is_dir() else path
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(master_notebook())
+    except FileExistsError:
+        raise InputError(f"{path} exists: name another file with --output") from None
+    except OSError as e:
+        raise InputError(f"--output {path} cannot be written ({e.strerror})") from None
+    print(f"{path}: change it, then run it with --notebook {path}")
+    return 0
+
+
+def command_report(args: argparse.Namespace) -> int:
+    "Render the page of a stored run again."
+    from tfbpmodeling.report import report_again
+
+    print(f"report:  {report_again(args.run_dir)}")
     return 0
 
 # %% ../nbs/11_cli.ipynb #6aefab41
@@ -220,6 +254,21 @@ def add_demo_options(parser: Parser) -> None:
     add_options(parser, Config, only=tuple(DASHED))
 
 
+def add_notebook_options(parser: Parser) -> None:
+    "Where the copy goes."
+    group = parser.add_argument_group(GROUPS["output"])
+    group.add_argument(
+        "--output", metavar="PATH", default=argparse.SUPPRESS, help="file for the copy (default run_report.ipynb); it must not exist"
+    )
+    add_options(parser, Config, only=tuple(DASHED))
+
+
+def add_report_options(parser: Parser) -> None:
+    "Which run."
+    parser.add_argument("run_dir", metavar="RUN_DIR", help="a finished run directory")
+    add_options(parser, Config, only=tuple(DASHED))
+
+
 COMMANDS = {  # name -> (what it does, its options, its function, an example)
     PUBLISHED: (
         "the main job: one perturbed TF, from two tables to a run directory",
@@ -228,6 +277,13 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         f"{ON_TABLES} --random_state 42",
     ),
     "check": ("read and validate the input of a run and say what it would model", add_run_options, command_check, ON_TABLES),
+    "report": ("make the page of a finished run again, without fitting", add_report_options, command_report, "results/YOR028C"),
+    "notebook": (
+        "hand out a copy of the master notebook, to change and run with --notebook",
+        add_notebook_options,
+        command_notebook,
+        "--output my_report.ipynb",
+    ),
     "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
     "demo": (
         "generate data, run the main job on it and compare with the truth",

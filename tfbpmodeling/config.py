@@ -305,6 +305,12 @@ class Config:
         "Write the result files and figures only, no report.html and report.ipynb.",
         "output",
     )
+    notebook: str | None = option(
+        None,
+        "A changed copy of the master notebook, to run in its place (tfbpmodeling notebook hands out a copy).",
+        "output",
+        metavar="PATH",
+    )
     n_cpus: int = option(4, "Number of threads. It never changes a number.", "output", low=1, metavar="N")
     log_level: str = option("INFO", "How much the log tells.", "output", choices=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
     log_handler: str = option(

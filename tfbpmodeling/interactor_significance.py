@@ -9,17 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student_t
 from sklearn.linear_model import Lasso, LinearRegression
 from sklearn.metrics import r2_score
 
 from .config import Config
-from .design_matrix import Design, interactor_of, make_design
+from .design_matrix import Design, interactor_of, make_design, term_values
 from .lasso import lasso_cv, stratified_folds
 from .modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['FOLD_SEED', 'fold_r2', 'Significance', 'survivors', 'compare_by_r2', 'compare_by_lasso', 'compare_none',
-           'interactor_significance']
+__all__ = ['FOLD_SEED', 'ROBUST_LEVEL', 'ROBUST', 'fold_r2', 'Significance', 'survivors', 'compare_by_r2', 'compare_by_lasso',
+           'compare_none', 'interactor_significance', 'hc3_interval', 'robust_fits']
 
 # %% ../nbs/05_interactor_significance.ipynb #3da5ab20
 FOLD_SEED = 42  # stages 3 and 5 have fixed folds
@@ -132,3 +133,62 @@ def interactor_significance(
     if not survivors(kept, data):
         return compare_none(config.stage4_lasso)
     return compare_by_lasso(data, kept, config) if config.stage4_lasso else compare_by_r2(data, kept, config)
+
+# %% ../nbs/05_interactor_significance.ipynb #e020e6ee
+ROBUST_LEVEL = 95.0  # percent
+
+
+def hc3_interval(
+    x: np.ndarray,  # (n_genes,) the term
+    others: np.ndarray,  # (n_genes, k) what is fitted beside it; the intercept comes by itself
+    y: np.ndarray,  # (n_genes,) response
+) -> tuple[float, float, float]:  # coefficient, low, high; NaN where the others leave nothing of the term
+    "Coefficient of one term by least squares, and its heteroscedasticity-robust (HC3) 95 % interval (MacKinnon and White 1985)."
+    beside = _basis(np.column_stack([np.ones(len(y)), others]))
+    r = x - beside @ (beside.T @ x)
+    left, n_free = np.linalg.norm(r), len(y) - beside.shape[1] - 1
+    if n_free < 1 or left < 1e-7 * np.linalg.norm(x - x.mean()) or left == 0:
+        return np.nan, np.nan, np.nan
+    full = np.column_stack([beside, r / left])
+    coef, e, room = float(r @ y / left**2), y - full @ (full.T @ y), 1 - (full**2).sum(axis=1)
+    decided = room < 1e-9  # a gene that no other gene speaks for: its own error is unknown
+    if (decided & (abs(r) > 1e-9 * left)).any():
+        return coef, -np.inf, np.inf
+    e = np.divide(e, room, out=np.zeros_like(e), where=~decided)
+    half = float(np.sqrt(((r * e) ** 2).sum()) / left**2 * student_t.ppf(0.5 + ROBUST_LEVEL / 200, n_free))
+    return coef, coef - half, coef + half
+
+
+def _basis(X: np.ndarray) -> np.ndarray:
+    "Orthonormal columns that span those of X, however they depend on each other."
+    X = X / np.where((size := np.linalg.norm(X, axis=0)) > 0, size, 1)
+    u, s, _ = np.linalg.svd(X, full_matrices=False)
+    return u[:, s > 1e-9 * s[0]]
+
+# %% ../nbs/05_interactor_significance.ipynb #e103f31d
+ROBUST = [
+    "interactor",
+    "variant",
+    "coef_alone",
+    "low_alone",
+    "high_alone",
+    "coef_beside",
+    "low_beside",
+    "high_beside",
+    "beyond_main_effects",
+]
+
+
+def robust_fits(
+    data: ModelingData,  # all genes
+    kept: tuple[str, ...],  # terms kept at stage 4
+    config: Config,
+) -> pd.DataFrame:  # one row per survivor, columns ROBUST
+    "Each survivor by least squares: alone, and beside pTF, pTF² and the other factor."
+    rows, ptf = [], data.perturbed_tf
+    for term, other in survivors(kept, data).items():
+        X, y = term_values(data.predictors, (term, ptf, f"I({ptf} ** 2)", other)), data.response.to_numpy()
+        x, others = X[:, 0] / (X[:, 0].std() if config.scale_by_std else 1.0), X[:, 1:]
+        alone, beside = hc3_interval(x, others[:, :0], y), hc3_interval(x, others, y)
+        rows.append((term, other, *alone, *beside, bool(beside[1] > 0 or beside[2] < 0)))
+    return pd.DataFrame(rows, columns=ROBUST)

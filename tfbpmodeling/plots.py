@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import matplotlib.style
@@ -24,13 +25,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
+from PIL import Image
 from scipy.special import betainc, betaincinv, ndtr
 
 from .bootstrap_model_results import BootstrapModelResults
-from .config import InputError
+from .config import Config, InputError
 from .design_matrix import Design, interactor_of, make_design, parse_term, strata
 from .modeling_data import ModelingData, top_genes
-from .workflow import RunResult
+from .workflow import BestModel, RunResult
 
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 'MARKERS', 'GREY', 'WIDTH', 'COEFFICIENT',
@@ -38,7 +40,8 @@ __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 
            'binding_distribution', 'strongest_terms', 'kept_coefficients', 'bootstrap_distributions',
            'variable_inclusion', 'alpha_choice', 'monte_carlo_error', 'interval_convergence', 'leverage_of_genes',
            'gene_leverage', 'predicted_against_observed', 'delta_r2', 'binding_groups', 'interaction', 'FigureSpec',
-           'drawing_style', 'png_bytes', 'save_figure', 'run_figures', 'interaction_figures']
+           'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'run_figures', 'interaction_figures',
+           'preprocessing_figures', 'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure']
 
 # %% ../nbs/08_plots.ipynb #dd7c2261
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -692,6 +695,14 @@ def _clip(ax: Axes, y: np.ndarray) -> None:
         ax.text(0.99, 0.02, f"{out} genes lie above or below", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
 
 # %% ../nbs/08_plots.ipynb #bf5627ba
+def _small_png(png: bytes) -> bytes:
+    "The same image with at most 255 colours: a third of the size."
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(255, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        file := io.BytesIO(), "PNG", optimize=True
+    )
+    return file.getvalue()
+
+
 @dataclass(frozen=True)
 class FigureSpec:
     "A figure of a run: what it is called, what to read in it, and how to draw it."
@@ -702,9 +713,25 @@ class FigureSpec:
     alt: str  # plain text, for those who cannot see it
     draw: Callable[[], Figure]
 
+    @cached_property
+    def figure(self) -> Figure:
+        "The figure, drawn once."
+        return self.draw()
+
+    @cached_property
+    def png(self) -> bytes:
+        "The figure as PNG."
+        return png_bytes(self.figure)
+
+    def save(self, folder: Path) -> None:
+        "Write NAME.png and NAME.svg into a folder."
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.png").write_bytes(self.png)
+        (folder / f"{self.name}.svg").write_text(svg_text(self.figure), encoding="utf-8", newline="\n")
+
     def _repr_html_(self) -> str:
         "The figure as HTML that needs nothing else: image, alt text and caption."
-        image = base64.b64encode(png_bytes(self.draw())).decode("ascii")
+        image = base64.b64encode(_small_png(self.png)).decode("ascii")
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="700"><figcaption>{caption}</figcaption></figure>'
 
@@ -767,6 +794,16 @@ def png_bytes(
         return _png(fig)
 
 # %% ../nbs/08_plots.ipynb #a909e2ef
+def svg_text(
+    fig: Figure,
+    dpi: int = 150,  # of large point clouds
+) -> str:
+    "A figure as SVG, the same text for the same figure: no date, no random id, text as outlines."
+    with _laid_out(fig, dpi):
+        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
+    return file.getvalue()
+
+
 def save_figure(
     fig: Figure,
     folder: str | Path,  # made if it is not there
@@ -777,10 +814,8 @@ def save_figure(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    with _laid_out(fig, dpi):
-        png.write_bytes(_png(fig))
-        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
-    svg.write_text(file.getvalue(), encoding="utf-8", newline="\n")
+    png.write_bytes(png_bytes(fig, dpi))
+    svg.write_text(svg_text(fig, dpi), encoding="utf-8", newline="\n")
     return png, svg
 
 # %% ../nbs/08_plots.ipynb #a4b997bf
@@ -788,12 +823,17 @@ def run_figures(
     run: RunResult,  # from workflow.run or artifacts.read_run
 ) -> list[FigureSpec]:
     "The figures of a run in the order of its stages, less those of stages that did not run."
-    figures = [*_preprocessing_figures(run), _coefficient_figure(run), *_stage_figures(run, "all_data")]
+    data, config = run.data, run.config
+    figures = [
+        *preprocessing_figures(data, config),
+        coefficient_figure(data, run.all_data, run.topn, config),
+        *stage_figures("all_data", run.all_data, data, config),
+    ]
     if run.best_model is not None:
-        figures.append(_prediction_figure(run))
+        figures.append(prediction_figure(data, run.best_model))
     if run.topn is not None:
-        figures += [*_stage_figures(run, "topn")]
-    return figures + ([_delta_figure(run)] if run.survivors else [])
+        figures += stage_figures("topn", run.topn, run.topn_data, config)
+    return figures + ([delta_figure(run)] if run.survivors else [])
 
 
 def interaction_figures(
@@ -816,9 +856,13 @@ def interaction_figures(
     return figures
 
 # %% ../nbs/08_plots.ipynb #d89494fa
-def _preprocessing_figures(run: RunResult) -> list[FigureSpec]:
-    data, n = run.data, run.config.top_n
-    ptf, bins = data.name(data.perturbed_tf), strata(data.binding, run.config.bins)
+def preprocessing_figures(
+    data: ModelingData,
+    config: Config,
+) -> list[FigureSpec]:
+    "Stage 1: response against binding, and how binding is distributed."
+    n = config.top_n
+    ptf, bins = data.name(data.perturbed_tf), strata(data.binding, config.bins)
     first = FigureSpec(
         "response_against_binding",
         "preprocessing",
@@ -831,15 +875,21 @@ def _preprocessing_figures(run: RunResult) -> list[FigureSpec]:
         "binding_distribution",
         "preprocessing",
         f"How strongly {ptf} binds: number of genes, on a log scale, for each binding value. Stage 4 looks at the hatched genes only.",
-        f"Histogram of the binding of {ptf} over {data.n_genes} genes; {run.topn_data.n_genes} are in the top N.",
+        f"Histogram of the binding of {ptf} over {data.n_genes} genes; {data.top(n).n_genes} are in the top N.",
         _drawn(binding_distribution, data, n),
     )
     return [first, second]
 
 
-def _coefficient_figure(run: RunResult) -> FigureSpec:
-    kept, level = len(run.all_data.kept), run.all_data.ci_level
-    unit = " A unit of a term is one standard deviation." if run.config.scale_by_std else ""
+def coefficient_figure(
+    data: ModelingData,
+    all_data: BootstrapModelResults,
+    topn: BootstrapModelResults | None,
+    config: Config,
+) -> FigureSpec:
+    "The terms that stage 2 kept, on all genes and on the top N; where it kept none, those that came nearest."
+    kept, level = len(all_data.kept), all_data.ci_level
+    unit = " A unit of a term is one standard deviation." if config.scale_by_std else ""
     if kept:
         caption = (
             f"Coefficients of the {kept} terms that stage 2 kept: median over the bootstraps and interval, on all genes and on the top N. "
@@ -850,20 +900,23 @@ def _coefficient_figure(run: RunResult) -> FigureSpec:
             f"Stage 2 kept nothing. Shown are the terms that came nearest: an interval must lie on one side of zero, which takes the same sign in about "
             f"{(100 + level) / 2:g} % of the bootstraps or more (right). Thick: what lies on the other side of zero.{unit}"
         )
-    alt = f"Forest plot of intervals: {kept} of {len(run.all_data.terms)} terms kept at {level:g} percent on all genes, {len(run.topn.kept) if run.topn else 0} on the top N."
-    return FigureSpec(
-        "kept_coefficients", "all_data", caption, alt, _drawn(kept_coefficients, run.all_data, run.topn, term_namer(run.data))
-    )
+    alt = f"Forest plot of intervals: {kept} of {len(all_data.terms)} terms kept at {level:g} percent on all genes, {len(topn.kept) if topn else 0} on the top N."
+    return FigureSpec("kept_coefficients", "all_data", caption, alt, _drawn(kept_coefficients, all_data, topn, term_namer(data)))
 
 # %% ../nbs/08_plots.ipynb #f0531795
 STAGE_WORDS = {"all_data": "all genes", "topn": "the top-N genes"}
 
 
-def _stage_figures(run: RunResult, stage: str) -> list[FigureSpec]:
+def stage_figures(
+    stage: str,  # all_data or topn
+    results: BootstrapModelResults,
+    data: ModelingData,  # the genes of the stage
+    config: Config,
+) -> list[FigureSpec]:
     "The five figures of a bootstrap stage."
-    results, data, where = getattr(run, stage), run.data if stage == "all_data" else run.topn_data, STAGE_WORDS[stage]
-    label, terms, n = term_namer(run.data), strongest_terms(results, len(results.kept) or 6), len(results.alpha_list)
-    design = make_design(data, tuple(terms), run.config.bins, run.config.scale_by_std)
+    where, label = STAGE_WORDS[stage], term_namer(data)
+    terms, n = strongest_terms(results, len(results.kept) or 6), len(results.alpha_list)
+    design = make_design(data, tuple(terms), config.bins, config.scale_by_std)
     which = "kept terms" if results.kept else "terms nearest to being kept (none was)"
     turn = int(monte_carlo_error(results.bootstrap_coefs_df[terms], results.ci_level)["could_turn"].sum())
     figures = [
@@ -897,25 +950,30 @@ def _stage_figures(run: RunResult, stage: str) -> list[FigureSpec]:
             "gene_leverage",
             f"The five genes that carry most of the spread of each of the {which} on {where}. A term that rests on a handful of genes is to be believed no more than they are.",
             f"Bar charts of the five genes with the largest share of the spread of each of {len(terms)} terms.",
-            (gene_leverage, design, terms, run.data.name, label),
+            (gene_leverage, design, terms, data.name, label),
         ),
     ]
     return [FigureSpec(f"{stage}_{name}", stage, caption, alt, _drawn(*how)) for name, caption, alt, how in figures]
 
 # %% ../nbs/08_plots.ipynb #72259452
-def _prediction_figure(run: RunResult) -> FigureSpec:
-    best, observed = run.best_model, run.data.response.to_numpy()
+def prediction_figure(
+    data: ModelingData,
+    best: BestModel,
+) -> FigureSpec:
+    "Stage 3: observed against predicted response."
+    observed = data.response.to_numpy()
     return FigureSpec(
         "predicted_against_observed",
         "best_model",
         f"Observed response against what the best all-data model predicts from {len(best.terms)} terms. Squares: means of the genes nearby with 95 % intervals; "
         "on the dashed line the model is right on average. R² is on the genes that the model was fitted to, so it flatters.",
         f"Scatter plot of observed against predicted response of {len(observed)} genes, R squared {best.r2:.3f}.",
-        _drawn(predicted_against_observed, best.predict(run.data.predictors), observed, best.r2),
+        _drawn(predicted_against_observed, best.predict(data.predictors), observed, best.r2),
     )
 
 
-def _delta_figure(run: RunResult) -> FigureSpec:
+def delta_figure(run: RunResult) -> FigureSpec:
+    "Stage 5: each interactor against its main effect."
     n, lasso = len(run.significance), "delta_r2" not in run.significance
     if lasso:
         caption = "One lasso with every interactor and its main effect: their two coefficients. An interactor is selected when its coefficient is the larger in size."

@@ -23,7 +23,15 @@ from sklearn.preprocessing import StandardScaler
 from .bootstrap_model_results import BootstrapModelResults, bootstrap, iterative_dropout
 from .config import Config
 from .design_matrix import Design, all_data_terms, make_design, require_enough_genes, require_varying_terms, term_values
-from .interactor_significance import FOLD_SEED, Significance, compare_none, interactor_significance, survivors
+from tfbpmodeling.interactor_significance import (
+    FOLD_SEED,
+    ROBUST,
+    Significance,
+    compare_none,
+    interactor_significance,
+    robust_fits,
+    survivors,
+)
 from .lasso import stratified_folds
 from .modeling_data import ModelingData, load_modeling_data
 
@@ -32,7 +40,7 @@ log.addHandler(logging.NullHandler())  # a library is quiet until a program asks
 
 # %% auto #0
 __all__ = ['log', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share', 'progress_bar', 'RunResult',
-           'run', 'all_data_stage', 'topn_stage']
+           'run', 'choose_seed', 'all_data_stage', 'topn_stage', 'timed', 'log_plan', 'assemble_result']
 
 # %% ../nbs/06_workflow.ipynb #23e97383
 @dataclass(frozen=True)
@@ -182,6 +190,7 @@ class RunResult:
     significance: pd.DataFrame  # one row per survivor
     comparison: pd.DataFrame  # one row per survivor and fold
     final_selection: pd.DataFrame  # term, selected, reason, term_to_use
+    robust: pd.DataFrame  # one row per survivor: least squares alone and beside the main effects
     warnings: tuple[str, ...] = ()
     outcomes: dict[str, str] = field(default_factory=dict)  # stage -> what came of it
     counts: dict[str, int] = field(default_factory=dict)
@@ -199,6 +208,11 @@ class RunResult:
         return tuple(self.final_selection.loc[self.final_selection["selected"].astype(bool), "term"])
 
     @property
+    def beyond_main_effects(self) -> tuple[str, ...]:
+        "Survivors whose coefficient excludes zero with pTF, pTF² and the other factor in the model."
+        return tuple(self.robust.loc[self.robust["beyond_main_effects"].astype(bool), "interactor"])
+
+    @property
     def verdict(self) -> str:
         "One sentence."
         ptf, n = self.data.name(self.data.perturbed_tf), len(self.survivors)
@@ -206,8 +220,18 @@ class RunResult:
             return f"No term of {ptf} is significant: stage 2 kept none of {len(self.all_data.terms)}."
         if not n:
             return f"No interactor of {ptf} survived: stage 2 kept {len(self.all_data.kept)} terms, stage 4 kept no interactor."
-        listed = ", ".join(self.data.name(survivors((t,), self.data)[t]) for t in self.survivors)
-        return f"{n} interactor{'s' * (n > 1)} of {ptf} survived: {listed}; {len(self.selected)} predict better than the factor alone."
+        beyond = self.beyond_main_effects
+        changes = (
+            f"the response changes with {self._others(beyond)} beyond main effects"
+            if beyond
+            else "no change with TF beyond main effects is shown"
+        )
+        count = "1 factor is" if n == 1 else f"{n} factors are"
+        return f"{count} associated with the response through {ptf}:TF: {self._others(self.survivors)}; {changes}."
+
+    def _others(self, terms: tuple[str, ...], most: int = 8) -> str:
+        names = [self.data.name(other) for other in survivors(terms, self.data).values()]
+        return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -235,29 +259,33 @@ def run(
     progress: bool | None = None,  # show a bar; None: where somebody looks
 ) -> RunResult:
     "The five stages for one perturbed factor. Writes nothing."
-    times = {}
-    with _timed(times, "preprocessing"):
+    times, best, topn, significance, robust = {}, None, None, None, None
+    with timed(times, "preprocessing"):
         data = load_modeling_data(config) if data is None else data
         plan = make_plan(data, config)
-        seed = np.random.SeedSequence().entropy % 2**32 % (2**32 - 10) if config.random_state is None else config.random_state
-    _log_plan(data, plan, seed)
-    with _timed(times, "all_data"):
+    seed = choose_seed(config)
+    log_plan(data, plan, seed)
+    with timed(times, "all_data"):
         all_data, rounds = all_data_stage(plan.design, config, seed, progress)
     kept = tuple(all_data.kept)
-    _log_kept("stage 2", kept, all_data)
-    best, topn, significance = None, None, compare_none(config.stage4_lasso)
     if kept:
-        with _timed(times, "best_model"):
+        with timed(times, "best_model"):
             best = fit_best_model(data, kept, config)
-        with _timed(times, "topn"):
+        with timed(times, "topn"):
             topn = topn_stage(plan.topn_data, kept, config, seed, progress)
-        _log_kept("stage 4", tuple(topn.kept), topn)
     if topn and topn.kept:
-        with _timed(times, "significance"):
+        with timed(times, "significance"):
             significance = interactor_significance(plan.topn_data if config.stage4_topn else data, tuple(topn.kept), config)
-    return _result(config, seed, data, plan, all_data, best, topn, significance, times, rounds)
+            robust = robust_fits(data, tuple(topn.kept), config)
+    return assemble_result(config, seed, data, plan, all_data, best, topn, significance, robust, times, tuple(rounds))
 
+# %% ../nbs/06_workflow.ipynb #46792873
+def choose_seed(config: Config) -> int:
+    "The seed of a run: the one given, or a new one."
+    drawn = np.random.SeedSequence().entropy % 2**32 % (2**32 - 10)
+    return int(drawn if config.random_state is None else config.random_state)
 
+# %% ../nbs/06_workflow.ipynb #b7c1190b
 def all_data_stage(design: Design, config: Config, seed: int, progress: bool | None = None) -> tuple[BootstrapModelResults, list[int]]:
     "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
 
@@ -266,25 +294,32 @@ def all_data_stage(design: Design, config: Config, seed: int, progress: bool | N
             return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update)
 
     if config.iterative_dropout:
-        return iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level)
-    return fit(design), []
+        results, rounds = iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level)
+    else:
+        results, rounds = fit(design), []
+    _log_kept("stage 2", results)
+    return results, rounds
 
 
 def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: bool | None = None) -> BootstrapModelResults:
     "Stage 4: the same bootstrap on the top-N genes with the kept terms, seed + 10."
     design = make_design(data, kept, config.bins, config.scale_by_std)
     with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
-        return bootstrap(design, config.n_bootstraps, seed + 10, config.topn_ci_level, config.max_iter, config.n_cpus, update)
+        results = bootstrap(design, config.n_bootstraps, seed + 10, config.topn_ci_level, config.max_iter, config.n_cpus, update)
+    _log_kept("stage 4", results)
+    return results
 
 # %% ../nbs/06_workflow.ipynb #a08e1113
 @contextmanager
-def _timed(times: dict[str, float], stage: str):
+def timed(times: dict[str, float], stage: str):
+    "Note how many seconds a stage takes."
     start = time.perf_counter()
     yield
     times[stage] = round(time.perf_counter() - start, 3)
 
 
-def _log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
+def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
+    "Log what is about to be modelled."
     dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items() if ids) or "none"
     log.info("%d genes in use; left out: %s", data.n_genes, dropped)
     log.info("response column %r; %d predictor columns", data.response_column, data.predictors.shape[1])
@@ -301,7 +336,8 @@ def _sizes(labels: np.ndarray) -> str:
     return "/".join(str(n) for n in np.bincount(labels)[1:])
 
 
-def _log_kept(stage: str, kept: tuple[str, ...], results: BootstrapModelResults) -> None:
+def _log_kept(stage: str, results: BootstrapModelResults) -> None:
+    kept = tuple(results.kept)
     log.info("%s: %d of %d terms kept at %g %%: %s", stage, len(kept), len(results.terms), results.ci_level, ", ".join(kept) or "none")
 
 
@@ -322,8 +358,22 @@ def _leverage_warnings(stage: str, design: Design, kept: tuple[str, ...]) -> lis
     ]
 
 # %% ../nbs/06_workflow.ipynb #6b36b431
-def _result(config, seed, data, plan, all_data, best, topn, significance: Significance, times, rounds) -> RunResult:
-    "Put the parts together, with counts, outcomes and warnings."
+def assemble_result(
+    config: Config,
+    seed: int,
+    data: ModelingData,
+    plan: Plan,
+    all_data: BootstrapModelResults,
+    best: BestModel | None = None,  # None: stage 2 kept nothing
+    topn: BootstrapModelResults | None = None,  # None: stage 2 kept nothing
+    significance: Significance | None = None,  # None: no interactor survived
+    robust: pd.DataFrame | None = None,  # from robust_fits; None: no interactor survived
+    timings: dict[str, float] | None = None,
+    rounds: tuple[int, ...] = (),  # terms in each round of dropout
+) -> RunResult:
+    "Put what the stages gave together, with counts, outcomes and warnings."
+    significance = compare_none(config.stage4_lasso) if significance is None else significance
+    robust = pd.DataFrame(columns=ROBUST) if robust is None else robust
     kept, kept_topn = tuple(all_data.kept), tuple(topn.kept) if topn else ()
     notes = [*plan.warnings, *_fit_warnings("stage 2", all_data), *_leverage_warnings("stage 2", plan.design, kept)]
     if topn:
@@ -357,7 +407,7 @@ def _result(config, seed, data, plan, all_data, best, topn, significance: Signif
         ),
         significance=f"{n_selected} of {n_survivors} survivors selected" if n_survivors else "not run: no interactor survived",
     )
-    tables = (significance.results, significance.comparison, significance.final_selection)
+    tables = (significance.results, significance.comparison, significance.final_selection, robust)
     return RunResult(
         config,
         int(seed),
@@ -371,6 +421,6 @@ def _result(config, seed, data, plan, all_data, best, topn, significance: Signif
         tuple(notes),
         outcomes,
         counts,
-        times,
+        timings or {},
         tuple(rounds),
     )

@@ -21,7 +21,7 @@ from ..config import InputError, check_options, did_you_mean, option
 __all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'FILES', 'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names',
            'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2',
            'simulate_response', 'InteractionData', 'simulate_interactions', 'read_truth', 'TruthScore',
-           'score_against_truth']
+           'score_against_truth', 'known_score']
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -367,3 +367,16 @@ def score_against_truth(
         missed=tuple(term for term in planted if term not in kept),
         false=tuple(term for term in kept if term not in planted),
     )
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #dafd8495
+def known_score(
+    response_file: str | Path,  # the response table of a run
+    kept_terms: Iterable[str],
+    perturbed_tf: str,
+) -> TruthScore | None:  # None where no truth.json of ours lies beside the table
+    "The score of a run on generated tables."
+    path = Path(response_file).parent / FILES[2]
+    try:
+        return score_against_truth(kept_terms, read_truth(path), perturbed_tf) if path.is_file() else None
+    except InputError:
+        return None

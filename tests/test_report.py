@@ -1,0 +1,274 @@
+"""The master notebook and the page: same parameters as Config, same numbers, a page that needs nothing and hides nothing."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from examples import files_of, small_tables, write_tables
+
+from tfbpmodeling.artifacts import read_run
+from tfbpmodeling.cli import main
+from tfbpmodeling.config import Config
+from tfbpmodeling.interactor_significance import hc3_interval, robust_fits
+from tfbpmodeling.modeling_data import make_modeling_data
+from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, parameters_of, tagged
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN = "linear_perturbation_binding_modeling"
+QUICK = ["--n_bootstraps", "60", "--random_state", "1", "--top_n", "100", "--n_cpus", "1"]
+NASTY = "<img src=x onerror=alert(1)>&\"'"
+
+
+def master():
+    return nbformat.read(ROOT / "nbs" / "master" / MASTER, as_version=4)
+
+
+def kernels_of(pid: int) -> list[int]:
+    "Children of a process that are kernels."
+    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    return [int(line.split()[0]) for line in found if int(line.split()[1]) == pid and "ipykernel" in line]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory) -> tuple[Path, Path]:
+    "The same run with the notebook and without."
+    place = tmp_path_factory.mktemp("pair")
+    tables = write_tables(place, *small_tables(names=("P", NASTY, "A", "B", "C", "D")))
+    argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK]
+    assert main([*argv, "--output_dir", str(place / "with")]) == 0
+    assert main([*argv, "--output_dir", str(place / "without"), "--no_report"]) == 0
+    return place / "with" / "P", place / "without" / "P"
+
+
+@pytest.fixture(scope="module")
+def empty_run(tmp_path_factory) -> Path:
+    place = tmp_path_factory.mktemp("empty")
+    response, predictors = small_tables()
+    response["P"] = np.random.RandomState(3).normal(size=len(response))
+    argv = [RUN, *write_tables(place, response, predictors), "--perturbed_tf", "P", *QUICK, "--all_data_ci_level", "99.9"]
+    assert main([*argv, "--output_dir", str(place / "out")]) == 0
+    return place / "out" / "P"
+
+
+# --- the notebook
+
+
+def test_parameters_are_the_options_of_a_run():
+    given = parameters_of(master())
+    assert list(given.items()) == [*Config().to_dict().items(), *NOTEBOOK_ONLY.items()]
+    source = master().cells[tagged(master(), "parameters")[0]].source
+    for f in dataclasses.fields(Config):
+        kind = "str" if f.type.startswith("tuple") else f.type
+        assert f"# {f.metadata['help']}\n{f.name}: {kind} = " in source
+
+
+def test_shipped_notebook_is_the_one_of_the_source():
+    shipped = ROOT / "tfbpmodeling" / "notebooks" / MASTER
+    assert shipped.read_bytes() == (ROOT / "nbs" / "master" / MASTER).read_bytes(), "make sync"
+    assert (ROOT / "nbs" / "master" / ".notest").exists()
+
+
+def test_same_numbers_with_and_without_the_notebook(pair):
+    ours, plain = ({n: c for n, c in files_of(p).items() if not n.endswith(".log") and n != "run.json"} for p in pair)
+    assert set(ours) - set(plain) == {"report.html", "report.ipynb"} and not set(plain) - set(ours)
+    assert [n for n in plain if plain[n] != ours[n]] == []
+    a, b = (json.loads((p / "run.json").read_text()) for p in pair)
+    assert all(a[k] == b[k] for k in ("verdict", "counts", "outcomes", "warnings", "seed", "survivors"))
+
+
+def test_the_log_holds_the_lines_of_the_kernel(pair):
+    log = next(pair[0].glob("*.log")).read_text()
+    assert "stage 4" in log and "strata of" in log and not list(pair[0].glob(".*"))
+
+
+def test_report_again_gives_the_same_page_without_unpickling(pair, monkeypatch, tmp_path, capsys):
+    copied = tmp_path / "P"
+    shutil.copytree(pair[0], copied)
+    for pickle in copied.rglob("*.pkl"):
+        pickle.write_bytes(b"not a pickle")
+    before = (copied / "report.html").read_text()
+    (copied / "report.html").unlink()
+    assert main(["report", str(copied)]) == 0 and "report.html" in capsys.readouterr().out
+    assert (copied / "report.html").read_text() == before
+    assert main(["report", str(tmp_path)]) == 2
+
+
+def test_executed_notebook_says_nothing_of_the_machine(pair):
+    notebook = nbformat.read(pair[0] / "report.ipynb", as_version=4)
+    injected = notebook.cells[tagged(notebook, "injected-parameters")[0]].source
+    assert 'run_folder = ""' in injected and 'stored_run = ""' in injected and "papermill" not in notebook.metadata
+    assert ".partial-" not in (pair[0] / "report.ipynb").read_text() and ".partial-" not in (pair[0] / "report.html").read_text()
+
+
+def test_a_failing_cell_leaves_the_page_so_far(tmp_path, capsys):
+    notebook = master()
+    at = next(i for i, c in enumerate(notebook.cells) if "fit_best_model(" in c.source and c.cell_type == "code")
+    notebook.cells[at].source = "raise ZeroDivisionError('<b>broken</b>')"
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    tables = write_tables(tmp_path, *small_tables())
+    argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(tmp_path / "mine.ipynb")]
+    assert main(argv) == 1 and "ZeroDivisionError" in capsys.readouterr().err
+    failed = tmp_path / "out" / "P.failed"
+    page, run = (failed / "report.html").read_text(), json.loads((failed / "run.json").read_text())
+    assert "the run failed" in page and "ZeroDivisionError: &lt;b&gt;broken" in page and "<b>broken" not in page
+    assert "2 All genes" in page and page.count("<figure>") >= 5
+    assert run["status"] == "failed" and "ZeroDivisionError" in run["error"] and "Traceback" in next(failed.glob("*.log")).read_text()
+    assert not list(failed.glob(".*"))
+
+
+SPOILED = {
+    "lacks top_n": lambda s: s.replace("top_n: int = 600", ""),
+    "'topn' is no option": lambda s: s + "\ntopn = 3",
+    "plain parameters cell": lambda s: s + "\ntop_n = int(3)",
+}
+
+
+@pytest.mark.parametrize("says", [*SPOILED, "not a notebook", "cannot be read"])
+def test_a_bad_notebook_is_one_clear_sentence(tmp_path, capsys, says):
+    path = tmp_path / "mine.ipynb"
+    if says in SPOILED:
+        notebook = master()
+        cell = notebook.cells[tagged(notebook, "parameters")[0]]
+        cell.source = SPOILED[says](cell.source)
+        nbformat.write(notebook, path)
+    elif says == "not a notebook":
+        path.write_text("hello")
+    tables = write_tables(tmp_path, *small_tables())
+    assert main([RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(path)]) == 2
+    assert says in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_an_input_error_inside_the_notebook_is_still_the_users(tmp_path, capsys):
+    notebook = master()
+    notebook.cells.insert(8, nbformat.v4.new_code_cell("from tfbpmodeling.config import InputError\nraise InputError('no such batch')"))
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    tables = write_tables(tmp_path, *small_tables())
+    argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(tmp_path / "mine.ipynb")]
+    assert main(argv) == 2 and "no such batch" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_notebook_hands_out_a_copy(tmp_path, capsys):
+    path = tmp_path / "mine.ipynb"
+    assert main(["notebook", "--output", str(path)]) == 0 and path.read_bytes() == (ROOT / "nbs" / "master" / MASTER).read_bytes()
+    assert main(["notebook", "--output", str(path)]) == 2 and "exists" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_the_kernel_too(tmp_path, name, status):
+    tables, out = write_tables(tmp_path, *small_tables()), tmp_path / "out"
+    argv = [sys.executable, "-m", "tfbpmodeling", RUN, *tables, "--perturbed_tf", "P", "--output_dir", str(out), *QUICK]
+    run = subprocess.Popen(
+        [*argv, "--n_bootstraps", "200000"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    for line in run.stderr:
+        if b"strata of" in line:
+            break
+    kernels = kernels_of(run.pid)
+    run.send_signal(getattr(signal, name))
+    assert run.wait(timeout=60) == status and len(kernels) == 1
+    for _ in range(50):
+        alive = [k for k in kernels if Path(f"/proc/{k}").exists()]
+        if not alive:
+            break
+        time.sleep(0.1)
+    assert not alive and [p.name for p in out.iterdir()] == ["P.failed"]
+    assert json.loads((out / "P.failed" / "run.json").read_text())["status"] == "interrupted"
+
+
+# --- the page
+
+
+def test_the_page_needs_nothing_and_escapes_names(pair):
+    page = (pair[0] / "report.html").read_text()
+    assert "<script" not in page and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) and "@import" not in page and "url(" not in page
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    assert all('alt="' in image for image in re.findall(r"<img [^>]*>", page)) and page.count("<figcaption>") == page.count("<figure>") >= 12
+
+
+def test_the_first_screen_says_what_was_found(pair):
+    page, run = (pair[0] / "report.html").read_text(), read_run(pair[0])
+    head = page[: page.index("<nav")]
+    assert "P:TF" in head and "beyond main effects" in head and "seed</b> 1" in head and "response.csv" in head
+    assert all(f">{term[2:]}</td>" in head for term in run.survivors if term != f"P:{NASTY}")
+
+
+def test_the_page_of_an_empty_run(empty_run):
+    page = (empty_run / "report.html").read_text()
+    assert "No term of P is significant" in page and "came nearest" in page and "did not run" in page and "Traceback" not in page
+    assert pd.read_csv(empty_run / "interactor_significance" / "robust_fits.csv").empty
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("which", ["rich", "empty"])
+def test_the_page_in_a_browser_without_network(pair, empty_run, tmp_path, which):
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        pytest.skip("no chromium here: make test installs it as root")
+    page = (pair[0] if which == "rich" else empty_run) / "report.html"
+    cut = ["unshare", "-n"] if os.name == "posix" and subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode == 0 else []
+    probe = tmp_path / "probe.html"  # the page, and a script that says what it shows
+    script = """<script>addEventListener('load', () => { const all = [...document.images];
+        document.title = JSON.stringify({images: all.length, broken: all.filter(i => !i.naturalWidth).length,
+        fetched: performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:')).length,
+        wide: document.documentElement.scrollWidth - innerWidth}) })</script>"""
+    probe.write_text(page.read_text().replace("</body>", script + "</body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--enable-logging=stderr"]
+    done = subprocess.run(
+        [*cut, chromium, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1280,900", "--virtual-time-budget=6000", "--dump-dom", f"file://{probe}"],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1).replace("&quot;", '"'))
+    assert seen["images"] >= 8 and seen["broken"] == 0 and seen["fetched"] == 0 and seen["wide"] <= 0, seen
+    assert "CONSOLE" not in done.stderr
+
+
+# --- honest words
+
+
+def test_hc3_by_the_sandwich_formula():
+    rng = np.random.default_rng(0)
+    X = np.column_stack([np.ones(80), rng.lognormal(size=(80, 4))])
+    y = X @ [1, 0.5, 0, -0.2, 0] + rng.normal(size=80) * X[:, 1]
+    bread = np.linalg.inv(X.T @ X)
+    beta = bread @ X.T @ y
+    e, h = y - X @ beta, np.einsum("ij,jk,ik->i", X, bread, X)
+    cov = bread @ (X.T * (e / (1 - h)) ** 2) @ X @ bread
+    from scipy.stats import t
+
+    half = t.ppf(0.975, 75) * np.sqrt(cov[1, 1])
+    np.testing.assert_allclose(hc3_interval(X[:, 1], X[:, 2:], y), [beta[1], beta[1] - half, beta[1] + half], rtol=1e-9)
+
+
+def test_hc3_where_columns_depend_on_each_other():
+    rng = np.random.default_rng(1)
+    x, z, y = rng.normal(size=(3, 50))
+    np.testing.assert_allclose(hc3_interval(x, np.column_stack([z, 2 * z, z * 0]), y)[0], hc3_interval(x, z[:, None], y)[0])
+    assert np.isnan(hc3_interval(3 * z + 1, z[:, None], y)).all()
+    one = np.eye(50)[0]
+    assert hc3_interval(one, np.empty((50, 0)), y)[1:] == (-np.inf, np.inf)
+
+
+def test_a_bent_main_effect_is_not_called_an_interaction():
+    rng = np.random.default_rng(4)
+    ptf = rng.lognormal(size=800)
+    binding = pd.DataFrame({"P": ptf, "T": ptf * rng.lognormal(0, 0.5, 800)}, index=[f"g{i}" for i in range(800)])
+    truth = {False: np.log1p(ptf), True: 0.3 * binding["P"] * binding["T"]}
+    for real, signal_ in truth.items():
+        data = make_modeling_data(pd.DataFrame({"P": signal_ + rng.normal(0, 0.5, 800)}, index=binding.index), binding, "P")
+        row = robust_fits(data, ("P:T",), Config()).iloc[0]
+        assert row["low_alone"] > 0 and row["beyond_main_effects"] == real
