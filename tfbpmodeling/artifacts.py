@@ -190,8 +190,9 @@ TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns tha
 def read_csv(path: Path, text: tuple[str, ...] = TEXT) -> pd.DataFrame:
     "Read a table that write_csv wrote: numbers to the bit, names and headings exactly as written."
     headings = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0].tolist()
-    as_written = {i: str for i, name in enumerate(headings) if name in text}
-    return pd.read_csv(path, converters=as_written, **EXACT).set_axis(headings, axis=1)
+    words = {name: str for name in headings if name in text}
+    blank = {name: [""] for name in headings if name not in text}  # in a column of numbers nothing else is missing
+    return pd.read_csv(path, dtype=words, na_values=blank, keep_default_na=False, **EXACT).set_axis(headings, axis=1)
 
 # %% ../nbs/07_artifacts.ipynb #63073a7f
 def write_stage(
