@@ -15,10 +15,11 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
 VENV = .venv
 BIN = $(VENV)/bin
 METADATA = settings.ini setup.py pyproject.toml
-# byte code is written when a module is first used: that saves 20 s of installing
+# byte code is written when a module is first used: that saves 20 s of installing, and needs Python to be free to write it
 INSTALL = $(BIN)/python -m pip install -qq --no-compile
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: help demo test check sync bench docs clean distclean browser
 

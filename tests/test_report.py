@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from tfbpmodeling.cli import main
 from tfbpmodeling.config import Config
 from tfbpmodeling.interactor_significance import hc3_interval, robust_fits
 from tfbpmodeling.modeling_data import make_modeling_data
-from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, parameters_of, tagged
+from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, hand_over, handed_over, parameters_of, tagged
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "linear_perturbation_binding_modeling"
@@ -111,6 +112,18 @@ def test_executed_notebook_says_nothing_of_the_machine(pair):
     assert ".partial-" not in (pair[0] / "report.ipynb").read_text() and ".partial-" not in (pair[0] / "report.html").read_text()
 
 
+def test_log_and_progress_of_the_kernel_reach_the_command(tmp_path, caplog):
+    steps = []
+    with caplog.at_level("INFO", "tfbpmodeling"), handed_over(tmp_path, lambda *step: steps.append(step)):
+        step = hand_over(str(tmp_path))
+        logging.getLogger("tfbpmodeling").handlers.pop().emit(logging.makeLogRecord({"msg": "said %d", "args": (3,), "levelno": 20}))
+        for label, total, done in (("stage 2", 5, 3), ("stage 2", 5, 2), ("stage 4", 5, 5)):
+            step(label, total, done)
+    assert steps == [("stage 2", 5, 3), ("stage 2", 5, 2), ("stage 4", 5, 5)]
+    assert caplog.messages == ["said 3"] and not list(tmp_path.iterdir())
+    assert hand_over("") is None and hand_over(str(tmp_path)) is None
+
+
 def test_a_failing_cell_leaves_the_page_so_far(tmp_path, capsys):
     notebook = master()
     at = next(i for i, c in enumerate(notebook.cells) if "fit_best_model(" in c.source and c.cell_type == "code")
@@ -118,8 +131,9 @@ def test_a_failing_cell_leaves_the_page_so_far(tmp_path, capsys):
     nbformat.write(notebook, tmp_path / "mine.ipynb")
     tables = write_tables(tmp_path, *small_tables())
     argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(tmp_path / "mine.ipynb")]
-    assert main(argv) == 1 and "ZeroDivisionError" in capsys.readouterr().err
-    failed = tmp_path / "out" / "P.failed"
+    assert main(argv) == 1
+    failed, said = tmp_path / "out" / "P.failed", capsys.readouterr().err
+    assert "ZeroDivisionError" in said and f"is in {failed} (report.html, report.ipynb, run.json, tfbpmodeling_" in said
     page, run = (failed / "report.html").read_text(), json.loads((failed / "run.json").read_text())
     assert "the run failed" in page and "ZeroDivisionError: &lt;b&gt;broken" in page and "<b>broken" not in page
     assert "2 All genes" in page and page.count("<figure>") >= 5

@@ -101,8 +101,10 @@ def run_directory(
         except InputError:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        except BaseException:
-            _keep_failed(partial, target)
+        except BaseException as error:
+            failed = _keep_failed(partial, target)
+            files = ", ".join(sorted(p.name for p in failed.iterdir() if p.is_file()))
+            error.add_note(f"what was done until then is in {failed} ({files or 'no file'})")
             raise
         put_in_place(partial, target, config.overwrite)
         shutil.rmtree(target.with_name(f"{target.name}.failed"), ignore_errors=True)
@@ -157,10 +159,11 @@ def _alive(pid: int) -> bool:
     return True
 
 
-def _keep_failed(partial: Path, target: Path) -> None:
+def _keep_failed(partial: Path, target: Path) -> Path:
     failed = target.with_name(f"{target.name}.failed")
     shutil.rmtree(failed, ignore_errors=True)
     os.rename(partial, failed)
+    return failed
 
 # %% ../nbs/07_artifacts.ipynb #3ce72475
 def write_json(path: Path, value) -> None:

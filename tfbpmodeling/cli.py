@@ -368,7 +368,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except Exception as e:
         logging.getLogger("tfbpmodeling").debug("traceback", exc_info=True)
-        print(f"tfbpmodeling: failed: {type(e).__name__}: {e}{_where_log(args)}", file=sys.stderr)
+        print("\n".join([f"tfbpmodeling: failed: {type(e).__name__}: {e}", *getattr(e, "__notes__", ())]), file=sys.stderr)
         return 1
 
 
@@ -376,14 +376,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"tfbpmodeling {version('tfbpmodeling')}"
-
-
-def _where_log(args: argparse.Namespace) -> str:
-    "Where the log of a failed run is."
-    if not hasattr(args, "perturbed_tf"):
-        return ""
-    from tfbpmodeling.artifacts import run_name
-
-    config = options_from(args, Config)
-    failed = sorted(Path(config.output_dir).glob(f"{run_name(config).split('_2')[0]}*.failed/*.log"))
-    return f"\nthe log is {failed[-1]}" if failed else ""

@@ -37,7 +37,7 @@ from .workflow import BestModel, RunResult
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 'MARKERS', 'GREY', 'WIDTH', 'COEFFICIENT',
            'RESPONSE', 'STYLE', 'STAGE_WORDS', 'shown', 'term_namer', 'binned_means', 'response_against_binding',
-           'binding_distribution', 'strongest_terms', 'kept_coefficients', 'bootstrap_distributions',
+           'binding_distribution', 'strongest_terms', 'term_sureness', 'kept_coefficients', 'bootstrap_distributions',
            'variable_inclusion', 'alpha_choice', 'monte_carlo_error', 'interval_convergence', 'leverage_of_genes',
            'gene_leverage', 'predicted_against_observed', 'delta_r2', 'binding_groups', 'interaction', 'FigureSpec',
            'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'run_figures', 'interaction_figures',
@@ -271,16 +271,18 @@ def strongest_terms(
     most: int = 10,
 ) -> list[str]:
     "The kept terms, surest first; where none is kept, those that came nearest to it."
-    return list(_sureness(results).index[: len(results.kept) or most][:most])
+    return list(term_sureness(results).index[: len(results.kept) or most][:most])
 
 
-def _sureness(results: BootstrapModelResults) -> pd.DataFrame:
-    "All terms, surest first: kept, then by the share of draws with the commoner sign. Columns kept, same_sign, low, high, median."
+def term_sureness(results: BootstrapModelResults) -> pd.DataFrame:
+    "All terms, surest first: kept, then by the share of draws with the commoner sign. Columns kept, in_model, same_sign, low, high, median."
     draws = results.bootstrap_coefs_df.to_numpy()
     bounds = results.ci_dict[next(iter(results.ci_dict))]
     low, high = np.array([bounds[t] for t in results.terms], dtype=float).reshape(-1, 2).T
     sign = np.maximum((draws > 0).mean(axis=0), (draws < 0).mean(axis=0))
-    columns = dict(kept=(low > 0) | (high < 0), same_sign=sign, low=low, high=high, median=np.median(draws, axis=0))
+    columns = dict(
+        kept=(low > 0) | (high < 0), in_model=(draws != 0).mean(axis=0), same_sign=sign, low=low, high=high, median=np.median(draws, axis=0)
+    )
     table = pd.DataFrame(columns, index=pd.Index(results.terms, dtype=object))
     table["size"] = np.abs(draws).mean(axis=0)
     return table.sort_values(["kept", "same_sign", "size"], ascending=False, kind="stable")
@@ -294,7 +296,7 @@ def kept_coefficients(
     ax: Axes | None = None,
 ) -> Axes:
     "Intervals of the kept terms at stages 2 and 4 beside each other; where none is kept, the ten terms nearest to it."
-    table, n_kept = _sureness(all_data), len(all_data.kept)
+    table, n_kept = term_sureness(all_data), len(all_data.kept)
     terms = strongest_terms(all_data, most if n_kept else 10)
     if n_kept:
         terms = list(table.loc[terms, "median"].sort_values(ascending=False, kind="stable").index)
@@ -303,7 +305,7 @@ def kept_coefficients(
     gap = 0.16 if topn else 0.0
     _intervals(ax, y + gap, table.loc[terms], BLUE, "o", f"all genes, {all_data.ci_level:g} % interval")
     if topn:
-        second = _sureness(topn).reindex(terms).dropna(subset=["low"])
+        second = term_sureness(topn).reindex(terms).dropna(subset=["low"])
         _intervals(ax, y[[terms.index(t) for t in second.index]] - gap, second, ORANGE, "s", f"top N genes, {topn.ci_level:g} % interval")
     if not n_kept:
         _shortfall(ax, y, table.loc[terms], all_data.ci_level)
@@ -329,7 +331,10 @@ def _intervals(ax: Axes, y: np.ndarray, table: pd.DataFrame, colour: str, marker
 def _shortfall(ax: Axes, y: np.ndarray, table: pd.DataFrame, level: float) -> None:
     "Mark the part of each interval beyond zero, and say which share of the draws has one sign."
     near = np.where(np.abs(table["low"]) < np.abs(table["high"]), table["low"], table["high"])
-    ax.hlines(y, np.minimum(near, 0), np.maximum(near, 0), color=VERMILLION, lw=5, alpha=0.75, label="part on the other side of zero")
+    beyond = near != 0
+    if beyond.any():
+        ends = (np.minimum(near, 0)[beyond], np.maximum(near, 0)[beyond])
+        ax.hlines(y[beyond], *ends, color=VERMILLION, lw=5, alpha=0.75, label="part on the other side of zero")
     for height, share in zip(y, table["same_sign"]):
         ax.text(1.02, height, f"{share:.1%}", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     ax.text(
@@ -393,7 +398,7 @@ def variable_inclusion(
     "Share of bootstraps in which each term entered the model: with a positive coefficient to the right, a negative one to the left."
     draws = results.bootstrap_coefs_df
     up, down = (draws > 0).mean(), (draws < 0).mean()
-    order = _sureness(results).index[:n]
+    order = term_sureness(results).index[:n]
     ax = _new_axes(ax, 1.1 + 0.2 * len(order))
     kept = results.kept
     y = _rows(ax, [f"{shown(label(t), 32)} ●" if t in kept else label(t) for t in order])
@@ -863,19 +868,22 @@ def preprocessing_figures(
     "Stage 1: response against binding, and how binding is distributed."
     n = config.top_n
     ptf, bins = data.name(data.perturbed_tf), strata(data.binding, config.bins)
+    n_top = data.top(n).n_genes
+    every = n_top == data.n_genes
     first = FigureSpec(
         "response_against_binding",
         "preprocessing",
-        f"Response of each gene against the binding of {ptf}. Colours and markers: the strata that cross-validation balances. Dashed: genes to its right are the "
-        f"top N of stage 4. Black: mean response along the binding. A flat line says that {ptf} alone tells little of the response.",
-        f"Scatter plot of {data.n_genes} genes: response against binding of {ptf}, with {len(np.unique(bins))} strata and the top-N cut.",
+        f"Response of each gene against the binding of {ptf}. Colours and markers: the strata that cross-validation balances. "
+        f"{'' if every else 'Dashed: genes to its right are the top N of stage 4. '}Black: mean response along the binding. A flat line says that {ptf} alone tells little of the response.",
+        f"Scatter plot of {data.n_genes} genes: response against binding of {ptf}, with {len(np.unique(bins))} strata{'' if every else ' and the top-N cut'}.",
         _drawn(response_against_binding, data, bins, n),
     )
     second = FigureSpec(
         "binding_distribution",
         "preprocessing",
-        f"How strongly {ptf} binds: number of genes, on a log scale, for each binding value. Stage 4 looks at the hatched genes only.",
-        f"Histogram of the binding of {ptf} over {data.n_genes} genes; {data.top(n).n_genes} are in the top N.",
+        f"How strongly {ptf} binds: number of genes, on a log scale, for each binding value. "
+        f"Stage 4 looks at {'all of them: the top N has every gene' if every else 'the hatched genes only'}.",
+        f"Histogram of the binding of {ptf} over {data.n_genes} genes; {n_top} are in the top N.",
         _drawn(binding_distribution, data, n),
     )
     return [first, second]
@@ -898,7 +906,7 @@ def coefficient_figure(
     else:
         caption = (
             f"Stage 2 kept nothing. Shown are the terms that came nearest: an interval must lie on one side of zero, which takes the same sign in about "
-            f"{(100 + level) / 2:g} % of the bootstraps or more (right). Thick: what lies on the other side of zero.{unit}"
+            f"{(100 + level) / 2:g} % of the bootstraps or more (right). Thick, where there is any: what lies on the other side of zero.{unit}"
         )
     alt = f"Forest plot of intervals: {kept} of {len(all_data.terms)} terms kept at {level:g} percent on all genes, {len(topn.kept) if topn else 0} on the top N."
     return FigureSpec("kept_coefficients", "all_data", caption, alt, _drawn(kept_coefficients, all_data, topn, term_namer(data)))

@@ -17,7 +17,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -30,14 +30,14 @@ from .bootstrap_model_results import BootstrapModelResults
 from .config import Config, InputError, did_you_mean
 from .interactor_significance import ROBUST_LEVEL
 from .modeling_data import ModelingData, load_modeling_data
-from .plots import FigureSpec, interaction_figures, monte_carlo_error, run_figures, strongest_terms, term_namer
-from .workflow import BestModel, Plan, RunResult, make_plan, run
+from .plots import FigureSpec, interaction_figures, monte_carlo_error, run_figures, strongest_terms, term_namer, term_sureness
+from .workflow import BestModel, Plan, Progress, RunResult, make_plan, progress_bar, run
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over_log',
-           'relayed_log', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
+__all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over',
+           'handed_over', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
            'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block', 'about_block',
            'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError', 'run_notebook',
            'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
@@ -67,35 +67,42 @@ KERNEL_LOG = ".kernel_log.jsonl"
 
 
 class _HandOver(logging.Handler):
-    "Write each log line as JSON for `relayed_log` to read."
+    "Write log lines and steps as JSON for `handed_over` to read."
 
     def __init__(self, path: Path):
         super().__init__()
         self.file = open(path, "a", encoding="utf-8", buffering=1)
 
     def emit(self, record):
-        self.file.write(json.dumps([record.levelno, record.getMessage()]) + "\n")
+        self.file.write(json.dumps({"level": record.levelno, "message": record.getMessage()}) + "\n")
+
+    def step(self, label: str, total: int, done: int) -> None:
+        self.file.write(json.dumps({"label": label, "total": total, "done": done}) + "\n")
 
 
-def hand_over_log(
-    run_folder: str,  # the run directory; nothing is done where no command waits for the log
+def hand_over(
+    run_folder: str,  # the run directory
     level: str = "INFO",
-) -> None:
-    "In the notebook: give the log to the command that runs it."
+) -> Progress:  # None where no command waits, as in Jupyter
+    "In the notebook: give the log to the command that runs it; returns what takes the progress there."
     path = Path(run_folder) / KERNEL_LOG
-    if run_folder and path.exists():
-        log.addHandler(_HandOver(path))
-        log.setLevel(level)
+    if not run_folder or not path.exists():
+        return None
+    handler = _HandOver(path)
+    log.addHandler(handler)
+    log.setLevel(level)
+    return handler.step
 
 
 @contextmanager
-def relayed_log(
+def handed_over(
     folder: Path,  # run directory
+    progress: Progress = None,
 ) -> Iterator[None]:
-    "Log what the kernel hands over while the block runs."
+    "Log and show what the kernel hands over while the block runs."
     path, ended = folder / KERNEL_LOG, threading.Event()
     path.touch()
-    follower = threading.Thread(target=_follow, args=(path, ended), daemon=True)
+    follower = threading.Thread(target=_follow, args=(path, ended, progress), daemon=True)
     follower.start()
     try:
         yield
@@ -105,16 +112,33 @@ def relayed_log(
         path.unlink(missing_ok=True)
 
 
-def _follow(path: Path, ended: threading.Event) -> None:
-    rest = ""
-    with open(path, encoding="utf-8") as file:
+def _follow(path: Path, ended: threading.Event, progress: Progress) -> None:
+    rest, bars = "", _Bars(progress)
+    with open(path, encoding="utf-8") as file, bars.open:
         last = False
         while not last:
             last = ended.wait(0.2)
             *lines, rest = (rest + file.read()).split("\n")
-            for line in lines:
-                level, message = json.loads(line)
-                log.log(level, "%s", message)
+            for said in map(json.loads, lines):
+                if "message" in said:
+                    log.log(said["level"], "%s", said["message"])
+                else:
+                    bars.step(**said)
+
+
+class _Bars:
+    "One bar after the other, as the stages come."
+
+    def __init__(self, progress: Progress):
+        self.progress, self.open, self.left = progress, ExitStack(), 0
+
+    def step(self, label: str, total: int, done: int) -> None:
+        if not self.left:
+            self.left, self.update = total, self.open.enter_context(progress_bar(label, total, self.progress))
+        self.update(done)
+        self.left -= done
+        if not self.left:
+            self.open.close()
 
 # %% ../nbs/09_report.ipynb #6dadfb9e
 PLOT_FOLDERS = {"topn": "topn_results/diagnostic_plots", "significance": "interactor_significance/interaction_plots"}
@@ -226,21 +250,12 @@ def stage_block(
     if results is None:
         return Block("<p>This stage did not run: stage 2 kept nothing.</p>")
     kept, level, named = results.kept, results.ci_level, term_namer(data)
-    sums = results.feature_importance().set_index("term")
     draws = results.bootstrap_coefs_df
-    terms = strongest_terms(results, max(len(kept), 8))
-    bounds = results.ci_dict[next(iter(results.ci_dict))]
-    error = monte_carlo_error(draws[terms], level).set_index("term")
+    table = term_sureness(results).loc[strongest_terms(results, max(len(kept), 8))]
+    could_turn = monte_carlo_error(draws[table.index], level).set_index("term")["could_turn"]
     rows = [
-        (
-            named(t),
-            float(draws[t].median()),
-            interval(*bounds[t]),
-            f"{sums.loc[t, 'selection_frequency']:.1%}",
-            f"{max((draws[t] > 0).mean(), (draws[t] < 0).mean()):.1%}",
-            bool(error.loc[t, "could_turn"]),
-        )
-        for t in terms
+        (named(t.Index), float(t.median), interval(t.low, t.high), f"{t.in_model:.1%}", f"{t.same_sign:.1%}", bool(could_turn[t.Index]))
+        for t in table.itertuples()
     ]
     columns = ["term", "median", f"{level:g} % interval", "in the model", "same sign", "could turn with another seed"]
     n = len(results.terms)
@@ -330,10 +345,9 @@ def _survivors_block(result: RunResult) -> Block:
 def _nearest_block(result: RunResult) -> Block:
     "How far the strongest terms fell short."
     fell = result.topn if result.topn and not result.topn.kept else result.all_data
-    level, named, draws = fell.ci_level, term_namer(result.data), fell.bootstrap_coefs_df
-    bounds = fell.ci_dict[next(iter(fell.ci_dict))]
-    rows = [(named(t), float(draws[t].median()), interval(*bounds[t]), f"{max((draws[t] > 0).mean(), (draws[t] < 0).mean()):.1%}")
-            for t in strongest_terms(fell, max(5, len(fell.kept)))]  # fmt: skip
+    level, named = fell.ci_level, term_namer(result.data)
+    table = term_sureness(fell).loc[strongest_terms(fell, max(5, len(fell.kept)))]
+    rows = [(named(t.Index), float(t.median), interval(t.low, t.high), f"{t.same_sign:.1%}") for t in table.itertuples()]
     columns = ["term", "median coefficient", f"{level:g} % interval", "same sign in"]
     stage = "stage 4" if fell is result.topn else "stage 2"
     needed = f"A term is kept when it has the same sign in about {(100 + level) / 2:g} % of the bootstraps or more."
@@ -597,7 +611,7 @@ EXECUTED = ".executed.ipynb"
 def run_to_directory(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
-    progress: bool | None = None,  # show a bar; None: where somebody looks
+    progress: Progress = None,
 ) -> tuple[Path, RunResult]:  # the run directory and what is in it
     "One run, from files to a complete run directory."
     started = datetime.now()
@@ -612,7 +626,7 @@ def run_to_directory(
             else:
                 make_plan(data, config)  # the user's mistakes show here, before a kernel starts
             if notebook is not None:
-                _notebook_into(folder, notebook, config, stored=not from_files)
+                _notebook_into(folder, notebook, config, not from_files, progress)
                 result = read_run(folder)
         except InputError:
             raise
@@ -627,7 +641,7 @@ def run_to_directory(
     return Path(config.output_dir) / run_name(config, started), result
 
 
-def _stages(folder: Path, config: Config, data: ModelingData, progress: bool | None, started: datetime) -> RunResult:
+def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress, started: datetime) -> RunResult:
     "The stages without a notebook."
     result = run(config, data, progress)
     write_run(folder, result, started)
@@ -635,10 +649,10 @@ def _stages(folder: Path, config: Config, data: ModelingData, progress: bool | N
     return result
 
 
-def _notebook_into(folder: Path, notebook, config: Config, stored: bool) -> None:
+def _notebook_into(folder: Path, notebook, config: Config, stored: bool, progress: Progress = None) -> None:
     "Run the notebook and write its page; with `stored`, from what already stands in the folder."
     places = dict(run_folder="" if stored else str(folder.resolve()), stored_run=str(folder.resolve()) if stored else "")
-    with relayed_log(folder):
+    with handed_over(folder, progress):
         run_notebook(notebook, folder / EXECUTED, config.to_dict() | places)
     write_page(folder, folder / EXECUTED, f"{config.perturbed_tf}: report")
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,8 @@ log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())  # a library is quiet until a program asks
 
 # %% auto #0
-__all__ = ['log', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share', 'progress_bar', 'RunResult',
-           'run', 'choose_seed', 'all_data_stage', 'topn_stage', 'timed', 'log_plan', 'assemble_result']
+__all__ = ['log', 'Progress', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share', 'progress_bar',
+           'RunResult', 'run', 'choose_seed', 'all_data_stage', 'topn_stage', 'timed', 'log_plan', 'assemble_result']
 
 # %% ../nbs/06_workflow.ipynb #23e97383
 @dataclass(frozen=True)
@@ -159,15 +160,22 @@ def leverage_share(
     return pd.Series(np.divide(top, total, out=np.zeros_like(top), where=total > 0), index=list(design.terms))
 
 # %% ../nbs/06_workflow.ipynb #1963b3b2
+# show a bar: yes, no, only in a terminal or a notebook (None); or a function to call with label, total and the number just done
+Progress = bool | None | Callable[[str, int, int], None]
+
+
 @contextmanager
 def progress_bar(
     label: str,
     total: int,  # bootstraps
-    show: bool | None = None,  # None: only in a terminal or a notebook
+    show: Progress = None,
 ):
     "A context that gives a function to call with the number of bootstraps just done."
     from tqdm.auto import tqdm
 
+    if callable(show):
+        yield partial(show, label, total)
+        return
     # in a notebook tqdm.auto is the notebook's class, or a child of it
     in_notebook = tqdm.__module__.startswith("tqdm.notebook") or "notebook" in tqdm.__mro__[1].__module__
     quiet = not show if show is not None else not (in_notebook or sys.stderr.isatty())
@@ -256,7 +264,7 @@ class RunResult:
 def run(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
-    progress: bool | None = None,  # show a bar; None: where somebody looks
+    progress: Progress = None,
 ) -> RunResult:
     "The five stages for one perturbed factor. Writes nothing."
     times, best, topn, significance, robust = {}, None, None, None, None
@@ -286,7 +294,7 @@ def choose_seed(config: Config) -> int:
     return int(drawn if config.random_state is None else config.random_state)
 
 # %% ../nbs/06_workflow.ipynb #b7c1190b
-def all_data_stage(design: Design, config: Config, seed: int, progress: bool | None = None) -> tuple[BootstrapModelResults, list[int]]:
+def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
     "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
 
     def fit(d: Design) -> BootstrapModelResults:
@@ -301,7 +309,7 @@ def all_data_stage(design: Design, config: Config, seed: int, progress: bool | N
     return results, rounds
 
 
-def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: bool | None = None) -> BootstrapModelResults:
+def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
     "Stage 4: the same bootstrap on the top-N genes with the kept terms, seed + 10."
     design = make_design(data, kept, config.bins, config.scale_by_std)
     with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
