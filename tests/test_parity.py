@@ -11,7 +11,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from examples import small_tables, write_tables
+from examples import files_of, small_tables, write_tables
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
@@ -229,3 +229,33 @@ def test_normalize_sample_weights_changes_nothing(data, result):
 def test_added_variable_stays_an_interactor(data):
     terms = all_data_terms(data, dataclasses.replace(QUICK, add_model_variables=("hot",)))
     assert {"P:hot", "hot"} <= set(terms)
+
+
+def test_main_effect_is_not_called_an_interaction():
+    rng = np.random.default_rng(0)
+    ids, names = [f"G{i}" for i in range(600)], ["P", *"ABCDEFGH"]
+    binding = pd.DataFrame(rng.exponential(1, (600, 9)), ids, names)
+    response = (np.log1p(binding["P"]) + rng.normal(0, 0.3, 600)).to_frame("P")
+    result = run(dataclasses.replace(QUICK, n_bootstraps=100, top_n=300), make_modeling_data(response, binding, "P"), progress=False)
+    assert len(result.selected) >= 2  # all of them false, and the five stages pass them
+    assert result.beyond_main_effects == () and "no change with TF beyond main effects is shown" in result.verdict
+
+
+def test_no_report_same_files(tmp_path):
+    tables = write_tables(tmp_path, *small_tables())
+    argv = [
+        "linear_perturbation_binding_modeling",
+        *tables,
+        "--perturbed_tf",
+        "P",
+        "--n_bootstraps",
+        "20",
+        "--random_state",
+        "1",
+        "--top_n",
+        "100",
+    ]
+    for out, more in (("with", []), ("without", ["--no_report"])):
+        assert main([*argv, "--n_cpus", "1", "--output_dir", str(tmp_path / out), *more]) == 0
+    have = [{name for name in files_of(tmp_path / out / "P") if not name.endswith(".log")} for out in ("with", "without")]
+    assert have[0] - have[1] == {"report.html", "report.ipynb"} and not have[1] - have[0]

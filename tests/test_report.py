@@ -208,10 +208,14 @@ def test_a_signal_ends_the_kernel_too(tmp_path, name, status):
 
 def test_the_page_needs_nothing_and_escapes_names(pair):
     page = (pair[0] / "report.html").read_text()
-    assert "<script" not in page and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) and "@import" not in page and "url(" not in page
+    assert (
+        "<script" not in page and not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page) and "@import" not in page and "url(" not in page
+    )
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
-    assert all('alt="' in image for image in re.findall(r"<img [^>]*>", page)) and page.count("<figcaption>") == page.count("<figure>") >= 12
+    assert (
+        all('alt="' in image for image in re.findall(r"<img [^>]*>", page)) and page.count("<figcaption>") == page.count("<figure>") >= 12
+    )
 
 
 def test_the_first_screen_says_what_was_found(pair):
