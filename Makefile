@@ -49,6 +49,10 @@ $(VENV)/installed-docs: $(VENV)/installed-dev
 	@$(INSTALL) -e '.[dev,docs]'
 	@touch $@
 
+$(VENV)/installed-bench: $(VENV)/installed
+	@$(INSTALL) -e ".[bench]"
+	@touch $@
+
 # --- what people ask for
 
 demo: $(VENV)/installed
@@ -70,7 +74,7 @@ sync: $(VENV)/installed-dev
 	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
 	$(BIN)/python docs/readme.py
 
-bench: $(VENV)/installed
+bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
 docs: $(VENV)/installed-docs

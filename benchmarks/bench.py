@@ -1,4 +1,4 @@
-"""Our bootstrap lasso against scikit-learn's LassoCV on the same weights and folds, both measured now on this machine."""
+"""Our bootstrap lasso against scikit-learn and friends on the same weights and folds, all measured now on this machine."""
 
 from __future__ import annotations
 
@@ -7,23 +7,44 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from alternatives import ALTERNATIVES, apart, quietly, violation
 from joblib import Parallel, delayed
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
-from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from tfbpmodeling.config import Config
 from tfbpmodeling.design_matrix import all_data_terms, make_design
-from tfbpmodeling.lasso import BootstrapLassoCV
+from tfbpmodeling.lasso import (
+    BootstrapLassoCV,
+    Sample,
+    alpha_grid,
+    column_shift,
+    compile_kernels,
+    find_useless,
+    fold_sums,
+    lasso_path,
+    make_row,
+    rows_by_fold,
+    stratified_folds,
+    training,
+)
 from tfbpmodeling.modeling_data import load_modeling_data
 
 YEAST = Path(__file__).resolve().parents[2] / "shared" / "data" / "yeast"
-AS_TIGHT = dict(tol=1e-10, selection="cyclic", max_iter=1_000_000)  # the answer that ours must equal
-AS_REFERENCE = dict(tol=1e-4, selection="random", max_iter=10_000)  # as the published program calls it
+REAL = ("YHR084W", "YMR037C", "YML007W")
+SCIKIT_LEARN = {  # how it is called: options of LassoCV
+    "scikit-learn, tol 1e-10": dict(tol=1e-10, selection="cyclic", max_iter=1_000_000),  # the answer that ours must equal
+    "scikit-learn, as the published program": dict(tol=1e-4, selection="random", max_iter=10_000),
+    "scikit-learn, fastest of that accuracy": dict(tol=1e-4, selection="cyclic", max_iter=10_000),
+}
+
+
+# --- problems
 
 
 def generated(n_genes: int, n_terms: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,27 +69,48 @@ def real(perturbed_tf: str = "YHR084W"):
 def resamples(n_genes: int, n_bootstraps: int, seed: int = 42) -> np.ndarray:
     "How often each bootstrap draws each gene (n_bootstraps, n_genes)."
     rng = np.random.RandomState(seed)
-    return np.array([np.bincount(rng.randint(0, n_genes, n_genes), minlength=n_genes) for _ in range(n_bootstraps)])
+    return np.array([np.bincount(rng.randint(0, n_genes, n_genes), minlength=n_genes) for _ in range(n_bootstraps)], dtype=np.uint16)
 
 
-def ours(X, y, strata, weights, n_cpus) -> tuple[np.ndarray, np.ndarray]:  # alphas (n_bootstraps,), coefficients (n_bootstraps, n_terms)
-    fit = BootstrapLassoCV(n_jobs=n_cpus).fit(X, y, strata=strata, bootstrap_weights=weights)
+# --- solvers
+
+
+def ours(X, y, strata, weights, n_jobs) -> tuple[np.ndarray, np.ndarray]:  # alphas (n_bootstraps,), coefficients (n_bootstraps, n_terms)
+    fit = BootstrapLassoCV(n_jobs=n_jobs).fit(X, y, strata, weights)
     return fit.alpha_, fit.coef_
 
 
-def one_scikit_learn(X, y, strata, w, b, options) -> tuple[float, np.ndarray]:
+def one_scikit_learn(X, y, strata, w, b, options, n_jobs=None) -> tuple[float, np.ndarray]:
+    folds = stratified_folds(strata, 4, b)
+    splits = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(4)]
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
-        folds = list(StratifiedKFold(4, shuffle=True, random_state=b).split(X, strata))
-        fit = LassoCV(cv=folds, random_state=b, **options).fit(X, y, sample_weight=w)
+        warnings.simplefilter("ignore")
+        fit = LassoCV(alphas=100, cv=splits, random_state=b, n_jobs=n_jobs, **options).fit(X, y, sample_weight=w)
     return fit.alpha_, fit.coef_
 
 
-def scikit_learn(X, y, strata, weights, n_cpus, options) -> tuple[np.ndarray, np.ndarray]:
-    jobs = (delayed(one_scikit_learn)(X, y, strata, w.astype(float), b, options) for b, w in enumerate(weights))
-    alphas, coefs = zip(*Parallel(n_jobs=n_cpus, prefer="threads")(jobs))
+def scikit_learn(X, y, strata, weights, n_jobs, options, processes: bool) -> tuple[np.ndarray, np.ndarray]:
+    "Bootstraps in processes side by side, or one after the other with the folds side by side."
+    jobs = [(X, y, strata, w.astype(float), b, options) for b, w in enumerate(weights)]
+    if processes:
+        pairs = Parallel(n_jobs=n_jobs)(delayed(one_scikit_learn)(*job) for job in jobs)
+    else:
+        pairs = [one_scikit_learn(*job, n_jobs=n_jobs) for job in jobs]
+    alphas, coefs = zip(*pairs)
     return np.array(alphas), np.array(coefs)
+
+
+def floor(X, y, strata, weights) -> None:
+    "What cannot be saved when covariances are used: one matrix product per fold."
+    with threadpool_limits(1):
+        for b, w in enumerate(weights):
+            folds, Z = stratified_folds(strata, 4, b), X * np.sqrt(w)[:, None]
+            for k in range(4):
+                rows = Z[(folds == k) & (w > 0)]
+                rows.T @ rows
+
+
+# --- measuring
 
 
 def measured(fit: Callable, n_bootstraps: int, repeats: int) -> tuple[float, tuple]:
@@ -81,42 +123,112 @@ def measured(fit: Callable, n_bootstraps: int, repeats: int) -> tuple[float, tup
     return statistics.median(times), result
 
 
-def compare(name: str, X, y, strata, n_bootstraps: int, repeats: int, n_cpus: int) -> None:
-    "One block of the table: three solvers on the same bootstraps."
-    weights = resamples(len(y), n_bootstraps)
-    ours(X, y, strata, weights[:1], n_cpus)  # compile first
-    mine, (alphas, coefs) = measured(lambda: ours(X, y, strata, weights, n_cpus), n_bootstraps, max(repeats, 5))
-    print(f"{name:22} {'tfbpmodeling':32} {1000 * mine:10.2f}", flush=True)
-    for label, options in (("scikit-learn, tol 1e-10, cyclic", AS_TIGHT), ("scikit-learn, as the reference", AS_REFERENCE)):
-        theirs, (other_alphas, other) = measured(lambda o=options: scikit_learn(X, y, strata, weights, n_cpus, o), n_bootstraps, repeats)
-        same = np.isclose(alphas, other_alphas, rtol=1e-9)
-        apart = (abs(coefs - other).max(axis=1) / abs(other).max(axis=1).clip(1e-300))[same]
-        print(
-            f"{'':22} {label:32} {1000 * theirs:10.2f} {theirs / mine:9.1f} {same.sum():6}/{len(same)} {apart.max(initial=0):13.1e}",
-            flush=True,
-        )
+def compare(X, y, strata, n_bootstraps: int, repeats: int, tight: bool) -> None:
+    "One block of the table."
+    weights = resamples(len(y), max(n_bootstraps, 16))
+    few, size = weights[:n_bootstraps], f"{X.shape[0]} × {X.shape[1]}"
+    at_once = 16 if X.shape[1] < 1000 else n_bootstraps  # ours is fast: more of them make a steady figure
+    two, (alphas, coefs) = measured(lambda: ours(X, y, strata, weights[:at_once], 2), at_once, max(repeats, 3))
+    one, _ = measured(lambda: ours(X, y, strata, weights[:at_once], 1), at_once, max(repeats, 3))
+    line(size, "tfbpmodeling, exact, 2 threads", two, two)
+    line("", "tfbpmodeling, exact, 1 thread", one, two)
+    line("", "floor: matrix products, 1 thread", measured(lambda: floor(X, y, strata, few), n_bootstraps, repeats)[0], two)
+    for name, options in SCIKIT_LEARN.items():
+        if "1e-10" in name and not tight:
+            line("", f"{name}: not measured (hours)", float("nan"), two)
+            continue
+        ways = {how: measured(partial(scikit_learn, X, y, strata, few, 2, options, how), n_bootstraps, repeats) for how in (True, False)}
+        how = min(ways, key=lambda how: ways[how][0])
+        seconds, (their_alphas, theirs) = ways[how]
+        same = np.isclose(alphas[:n_bootstraps], their_alphas, rtol=1e-9)
+        off = (np.abs(coefs[:n_bootstraps] - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(1e-300))[same].max(initial=0)
+        line("", f"{name} ({'2 processes' if how else 'n_jobs=2'})", seconds, two, f"{same.sum()}/{len(same)}", f"{off:.0e}")
+
+
+def line(size: str, solver: str, seconds: float, ours: float, same: str = "", apart: str = "") -> None:
+    print(f"| {size} | {solver} | {1000 * seconds:.3g} | {seconds / ours:.3g} | {same} | {apart} |", flush=True)
+
+
+def one_path(X, y, strata) -> tuple[np.ndarray, np.ndarray]:
+    "Covariances of the usable terms on the first training set of the first bootstrap."
+    w, shift = resamples(len(y), 1)[0], column_shift(X, y)
+    sample = Sample(X, *rows_by_fold(w, stratified_folds(strata, 4, 0), 4))
+    sums = fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1), row_form=False)
+    train, useless = training(sums, 0), np.zeros(X.shape[1], dtype=bool)
+    find_useless(sample, train, useless)
+    for j in range(X.shape[1]):
+        make_row(sums, train, j)
+    keep = np.flatnonzero(~useless)
+    return np.ascontiguousarray(train.C[np.ix_(keep, keep)]), train.c[keep]
+
+
+def paths(problems: dict[str, tuple]) -> None:
+    "The table of alternatives: one path of 100 alphas on one core, from the same covariances."
+    print("\n| problem | solver | ms per path | coefficients apart from ours |\n|---|---|---:|---:|")
+    for name, problem in problems.items():
+        C, c = one_path(*problem)
+        alphas = alpha_grid(np.abs(c).max())
+        seconds, (exact, _) = measured(partial(lasso_path, C, c, alphas), 1, 9)
+        off = violation(C, c, alphas, exact)
+        print(f"| {name} | tfbpmodeling (optimality conditions off by {off:.0e}) | {1000 * seconds:.3g} | |", flush=True)
+        for solver, solve in ALTERNATIVES.items():
+            needs = {"skglm GramCD": "skglm", "celer": "celer"}.get(solver)
+            if needs and not find_spec(needs):
+                print(f"| | {solver}: not installed (pip install 'tfbpmodeling[bench]') | | |")
+                continue
+            with threadpool_limits(1):
+                quietly(solve, C, c, alphas[:3])  # compile
+                seconds, coefs = measured(partial(quietly, solve, C, c, alphas), 1, 1)
+            print(f"| | {solver} | {1000 * seconds:.3g} | {apart(coefs, exact):.0e} |", flush=True)
+
+
+def growth() -> None:
+    "Fitted exponents: seconds grow as size to this power."
+    print("\n| what grows | from | to | seconds per bootstrap, or per fit | exponent |\n|---|---:|---:|---|---:|")
+    cases = {
+        "genes (150 terms)": [(n, lambda n=n: (generated(n, 150), 8)) for n in (3000, 6000, 12000, 24000)],
+        "terms (6000 genes)": [(p, lambda p=p: (generated(6000, p), 4)) for p in (75, 150, 300, 600)],
+        "bootstraps (1500 × 40)": [(b, lambda b=b: (generated(1500, 40), b)) for b in (50, 100, 200, 400)],
+    }
+    for what, steps in cases.items():
+        sizes, seconds = [], []
+        for size, make in steps:
+            (X, y, strata), b = make()
+            weights = resamples(len(y), b)
+            t, _ = measured(partial(ours, X, y, strata, weights, 2), 1 if what.startswith("bootstraps") else b, 3)
+            sizes.append(size)
+            seconds.append(t)
+        power = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+        print(f"| {what} | {sizes[0]} | {sizes[-1]} | {', '.join(f'{t:.3g}' for t in seconds)} | {power:.2f} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n_bootstraps", type=int, default=4, help="bootstraps per fit")
     parser.add_argument("--repeats", type=int, default=3, help="fits; their median counts")
-    parser.add_argument("--n_cpus", type=int, default=1, help="threads, the same for both: bootstraps run side by side")
-    parser.add_argument("--quick", action="store_true", help="the smallest case only")
+    parser.add_argument("--quick", action="store_true", help="one small case only")
     given = parser.parse_args()
-    print(f"{given.n_bootstraps} bootstraps, median of {given.repeats} fits, {given.n_cpus} thread(s)\n")
-    print(f"{'genes x terms':22} {'solver':32} {'ms/fit':>10} {'ratio':>9} {'alphas =':>8} {'coefs apart':>13}")
-    cases = [("1500 x 40", lambda: generated(1500, 40))]
+    start = time.perf_counter()
+    compile_kernels()
+    cases = [("1500 × 40", lambda: generated(1500, 40), 4, True)]
     if not given.quick:
-        cases.append(("6000 x 150", lambda: generated(6000, 150)))
         if YEAST.is_dir():
-            cases.append(("real", real))
+            cases += [(f"{tf} 573 × 230", lambda tf=tf: real(tf), 2, True) for tf in REAL]
         else:
-            print("(no real case: ../shared is not here)")
-    for name, make in cases:
-        X, y, strata = make()
-        label = name if "x" in name else f"{name} {X.shape[0]} x {X.shape[1]}"
-        compare(label, X, y, strata, given.n_bootstraps, given.repeats, given.n_cpus)
+            print("(no real tables: ../shared is not here)")
+        cases += [("6000 × 150", lambda: generated(6000, 150), 4, True), ("6000 × 300", lambda: generated(6000, 300), 2, True)]
+        cases += [("6000 × 600", lambda: generated(6000, 600), 2, True), ("20000 × 1000", lambda: generated(20_000, 1000), 2, False)]
+    print(f"Wall time of one bootstrap (100 alphas, 4 folds) on two cores; median of {given.repeats} fits.\n")
+    print("| genes × terms | solver | ms per bootstrap | times ours | same alpha | coefficients apart |\n|---|---|---:|---:|---:|---:|")
+    for name, make, n_bootstraps, tight in cases:
+        repeats = given.repeats if name[:4] in ("1500", "6000") and "600" not in name[4:] else 1
+        compare(*make(), n_bootstraps, repeats, tight)
+    problems = {"1500 × 40": generated(1500, 40)}
+    if not given.quick:
+        problems |= {"6000 × 150": generated(6000, 150)} | ({"YHR084W 573 × 230": real()} if YEAST.is_dir() else {})
+    paths(problems)
+    if not given.quick:
+        growth()
+    print(f"\nmeasured in {time.perf_counter() - start:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,12 @@
 """The lasso core against scikit-learn run to convergence, over weights, shapes and awkward columns."""
 
+import ctypes
+import os
+import shutil
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,7 +15,18 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV, lasso_path
 from sklearn.model_selection import StratifiedKFold
 
-from tfbpmodeling.lasso import BootstrapLassoCV, lasso_cv, stratified_folds
+import tfbpmodeling
+from tfbpmodeling.lasso import (
+    BootstrapLassoCV,
+    Sample,
+    SumsStore,
+    column_shift,
+    fit_sums,
+    fold_sums,
+    lasso_cv,
+    rows_by_fold,
+    stratified_folds,
+)
 
 
 def distinct(X):
@@ -219,3 +236,139 @@ def test_real_tables(shared, tf, seeds):
     weights = [np.bincount(rng.randint(0, len(y), len(y)), minlength=len(y)) for _ in range(max(seeds) + 1)]
     for b in seeds:
         agrees(X, y, weights[b], stratified_folds(strata, 4, b))
+
+
+def resamples(n, n_bootstraps, seed=0):
+    rng = np.random.RandomState(seed)
+    return np.array([np.bincount(rng.randint(0, n, n), minlength=n) for _ in range(n_bootstraps)], dtype=np.uint16)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n, p, sparse", [(300, 20, True), (300, 20, False), (80, 60, True), (40, 200, False)])
+def test_row_form_and_bare_rows_change_no_number(n, p, sparse, seed):
+    X, y, _, w, folds = example(seed, n, p, sparse)
+    X[np.random.RandomState(seed).rand(n) < 0.5 * sparse] = 0.0
+    X = np.column_stack([X, X[:, 0], np.ones(n)])  # a copy and a constant
+    shift, sample = column_shift(X, y), Sample(X, *rows_by_fold(w, folds, 4))
+    bare = (X == shift[:-1]).all(axis=1)
+    assert bare.any() == sparse
+    fits = [
+        fit_sums(fold_sums(sample, y, w, shift, mask, row_form), sample, shift, 100, 1e-3, 10_000)
+        for mask in (bare, np.zeros(n, dtype=bool))
+        for row_form in (False, True)
+    ]
+    for other in fits[1:]:
+        np.testing.assert_allclose(other.mse_path, fits[0].mse_path, rtol=1e-9)
+        assert np.abs(other.coef - fits[0].coef).max() <= 1e-9 * np.abs(fits[0].coef).max() and other.alpha == pytest.approx(fits[0].alpha)
+
+
+def test_row_form_is_taken_and_said_where_terms_are_many(caplog):
+    X, y, strata, _, _ = example(9, 60, 250, sparse=False)
+    with caplog.at_level("INFO", "tfbpmodeling"):
+        fit = BootstrapLassoCV().fit(X, y, strata, resamples(60, 3))
+    assert fit.row_form_.all() and "250 terms for 60 genes that are not bare: 3 of 3 fits in row form" in caplog.text
+    assert not BootstrapLassoCV().fit(X[:, :50], y, strata, resamples(60, 3)).row_form_.any()
+
+
+@pytest.mark.parametrize("p", [30, 130])  # 130 terms: some bootstraps in row form, which are not kept
+def test_a_store_changes_no_number(p):
+    X, y, strata, _, _ = example(10, 64, p, sparse=False)
+    W, store, columns = resamples(64, 40), SumsStore(), np.arange(p)
+    first = BootstrapLassoCV(n_jobs=2).fit(X, y, strata, W, store)
+    assert len(store.kept) == 40 - first.row_form_.sum() and (p == 30) == (len(store.kept) == 40) and store.kept
+    for at in ([*range(0, p, 2)], [0, 3, 4, 9]):
+        store.narrow(at)
+        columns = columns[at]
+        kept, fresh = (BootstrapLassoCV().fit(X[:, columns], y, strata, W, s) for s in (store, None))
+        np.testing.assert_allclose(kept.coef_, fresh.coef_, atol=1e-10 * np.abs(fresh.coef_).max())
+        np.testing.assert_allclose(kept.alpha_, fresh.alpha_, rtol=1e-9)
+
+
+def test_a_store_without_room_keeps_nothing():
+    X, y, strata, _, _ = example(11)
+    store = SumsStore(most=1000)
+    BootstrapLassoCV().fit(X, y, strata, resamples(len(y), 3), store)
+    store.narrow([0, 1])
+    assert not store.kept and store.take(0) is None
+
+
+def test_folds_without_a_gene_are_counted():
+    X, y, strata, w, folds = example(12, 120)
+    W = np.vstack([np.where(stratified_folds(strata, 4, 0) == 2, 0, w), w])
+    assert list(BootstrapLassoCV().fit(X, y, strata, W).empty_folds_) == [1, 0]
+
+
+AS_NOBODY = """
+import logging, sys
+logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
+import numpy as np
+from tfbpmodeling.lasso import BootstrapLassoCV
+X = np.random.RandomState(0).normal(size=(60, 3))
+print(BootstrapLassoCV(n_jobs=2).fit(X, X[:, 0]).coef_.shape)
+"""
+
+
+def without_rights() -> dict:
+    "How to start a process that cannot write what it does not own: as nobody, or, where nobody cannot read this Python, as root bound by permissions."
+    if os.name != "posix" or os.geteuid() != 0:
+        pytest.skip("needs root, to give rights away")
+    nobody = dict(user=65534, group=65534, extra_groups=[])
+    try:
+        subprocess.run([sys.executable, "-c", "import numba"], cwd="/", check=True, capture_output=True, **nobody)
+        return nobody
+    except (PermissionError, subprocess.CalledProcessError):
+        pass
+
+    def bound() -> None:
+        for capability in (1, 2):  # to write and to read without regard to permissions
+            if ctypes.CDLL(None).prctl(24, capability, 0, 0, 0):
+                raise OSError("prctl")
+
+    if not sys.platform.startswith("linux"):
+        pytest.skip("this Python cannot be read by a user without rights")
+    return dict(preexec_fn=bound)
+
+
+def test_a_user_without_rights_fits_without_a_cache(tmp_path):
+    "A read-only installation and no home to write to: compiled anew, and said so. A home that can be written: compiled once."
+    start = without_rights()
+    site, locked, home = tmp_path / "site", tmp_path / "locked", tmp_path / "home"
+    shutil.copytree(Path(tfbpmodeling.__file__).parent, site / "tfbpmodeling", ignore=shutil.ignore_patterns("__pycache__"))
+    locked.mkdir()
+    home.mkdir()
+    os.chown(home, start.get("user", 0), -1)
+    for folder in (locked, site, *(p for p in site.rglob("*") if p.is_dir())):
+        folder.chmod(0o555)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+
+    def said(home: Path) -> str:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("XDG", "NUMBA"))} | {"HOME": str(home), "PYTHONPATH": str(site)}
+        done = subprocess.run([sys.executable, "-c", AS_NOBODY], env=env, cwd="/", capture_output=True, text=True, **start)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = said(locked)
+    assert "no folder to keep compiled code in" in first and "compiled in" in first and "(1, 3)" in first
+    assert "once per installation" in said(home)
+    assert "compil" not in said(home)
+    for folder in (locked, site, *(p for p in site.rglob("*") if p.is_dir())):
+        folder.chmod(0o755)
+
+
+@pytest.mark.slow
+def test_5000_bootstraps_fit_into_a_gigabyte():
+    code = """
+import resource, sys
+import numpy as np
+from tfbpmodeling.bootstrap_model_results import bootstrap
+from tfbpmodeling.design_matrix import Design
+rng = np.random.default_rng(0)
+X = rng.lognormal(size=(6000, 150))
+y = X[:, 0] + rng.normal(size=6000)
+design = Design(tuple(f"P:T{i}" for i in range(150)), X, y, np.ones(6000, dtype=int), None)
+bootstrap(design, 5000, 1, 98.0, n_cpus=2)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    kilobytes = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    assert kilobytes * (1 if sys.platform == "linux" else 1 / 1024) < 1e6

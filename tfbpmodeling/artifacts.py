@@ -220,7 +220,7 @@ def write_stage(
 EMPTY_STAGE = {
     "bootstrap_coefficients": "bootstrap alpha intercept",
     "confidence_intervals": "term level low high significant mean median selection_frequency sign_consistency",
-    "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie",
+    "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie empty_folds",
     "feature_importance": "rank term mean_abs_coef selection_frequency interval_distance_from_zero kept",
     "cv_curve": "alpha_index relative_alpha mean_cv_mse sd_cv_mse",
 }  # columns of each table

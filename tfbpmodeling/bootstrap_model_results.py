@@ -18,7 +18,7 @@ import pandas as pd
 
 from .config import InputError
 from .design_matrix import Design
-from .lasso import BootstrapLassoCV
+from .lasso import BootstrapLassoCV, SumsStore
 
 # %% auto #0
 __all__ = ['LEVELS', 'PICKLE_TYPES', 'STAND_INS', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero',
@@ -78,7 +78,9 @@ class BootstrapModelResults:
     ci_dict: dict[str, dict[str, tuple[float, float]]]  # level as text ("98.0") -> term -> (low, high); the run's level first
     bootstrap_coefs_df: pd.DataFrame  # (n_bootstraps, n_terms), units of the response per unit of the term
     alpha_list: list[float]  # (n_bootstraps,) chosen penalties
-    statistics: pd.DataFrame | None = None  # one row per bootstrap: bootstrap, alpha, intercept, cv_mse, r2, n_nonzero, converged, near_tie
+    statistics: pd.DataFrame | None = (
+        None  # one row per bootstrap: bootstrap, alpha, intercept, cv_mse, r2, n_nonzero, converged, near_tie, empty_folds
+    )
     cv_curve: pd.DataFrame | None = None  # one row per alpha: alpha_index, relative_alpha, mean_cv_mse, sd_cv_mse
 
     @property
@@ -193,10 +195,11 @@ def bootstrap(
     max_iter: int = 10000,
     n_cpus: int = 1,  # threads; never changes a number
     progress: Callable[[int], None] | None = None,  # called with the number of bootstraps just done
+    store: SumsStore | None = None,  # from an earlier round on the same genes
 ) -> BootstrapModelResults:
     "Fit a cross-validated lasso to every resample of the design's genes."
     weights = bootstrap_weights(len(design.y), n_bootstraps, seed)
-    fits = BootstrapLassoCV(max_iter=max_iter, n_jobs=n_cpus, progress=progress).fit(design.X, design.y, design.strata, weights)
+    fits = BootstrapLassoCV(max_iter=max_iter, n_jobs=n_cpus, progress=progress).fit(design.X, design.y, design.strata, weights, store)
     coefs = pd.DataFrame(fits.coef_, columns=pd.Index(design.terms, dtype=object))
     return BootstrapModelResults(
         intervals_by_level(coefs, ci_level), coefs, [float(a) for a in fits.alpha_], statistics_table(fits), cv_curve_table(fits)
@@ -215,6 +218,7 @@ def statistics_table(fits: BootstrapLassoCV) -> pd.DataFrame:
         n_nonzero=(fits.coef_ != 0).sum(axis=1),
         converged=fits.converged_,
         near_tie=fits.near_tie_,
+        empty_folds=fits.empty_folds_,
     )
     return pd.DataFrame(columns)
 
@@ -246,6 +250,7 @@ def iterative_dropout(
     fit: Callable[[Design], BootstrapModelResults],  # one bootstrap stage, such as `bootstrap` with its other arguments given
     stabilization_ci_start: float,  # percent; level of the rounds
     ci_level: float,  # percent; level of the result
+    store: SumsStore | None = None,  # the one that `fit` uses
 ) -> tuple[BootstrapModelResults, list[int]]:  # the result, and the number of terms in each round
     "Drop terms in rounds until the set no longer changes."
     rounds = []
@@ -255,6 +260,8 @@ def iterative_dropout(
         kept = tuple(result.extract_significant_coefficients(stabilization_ci_start))
         if not kept or kept == design.terms:
             return result.at_level(ci_level), rounds
+        if store:
+            store.narrow([design.terms.index(t) for t in kept])
         design = keep_columns(design, kept)
 
 # %% ../nbs/04_bootstrap_model_results.ipynb #13e0493c

@@ -5,30 +5,41 @@
 # %% ../nbs/03_lasso.ipynb #a21b8a3e
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 
+log = logging.getLogger("tfbpmodeling")
+
 # %% auto #0
-__all__ = ['compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'gather_rows', 'rows_by_fold', 'fold_moments',
-           'covariance', 'equal_on_rows', 'usable_columns', 'forward_solve', 'backward_solve', 'cholesky_append',
-           'cholesky_drop', 'trade_direction', 'first_zero', 'residual_covariance', 'worst_term', 'refine',
-           'clip_signs', 'drop_term', 'solve_lasso', 'add_term', 'kkt_residual', 'alpha_grid', 'largest_abs',
+__all__ = ['log', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows', 'sum_term',
+           'rows_by_fold', 'fold_sums', 'Training', 'training', 'make_row', 'equal_on_rows', 'find_useless',
+           'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
+           'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
+           'drop_term', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid', 'walk_path', 'path_of',
            'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate', 'LassoFit', 'column_shift',
-           'lasso_cv', 'BootstrapLassoCV', 'checked_arrays']
+           'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
-def compiled(function):
+def compiled(function=None, *, reorder: bool = False, inline: bool = False):
     "Compile a kernel; keep the compiled code on disk where that is possible."
+    if function is None:
+        return lambda f: compiled(f, reorder=reorder, inline=inline)
+    options = dict(nogil=True, error_model="numpy", inline="always" if inline else "never")
+    options["fastmath"] = {"reassoc", "contract"} if reorder else False
     try:
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no folder that it may write
-        return njit(nogil=True)(function)
+        return njit(**options)(function)
 
 # %% ../nbs/03_lasso.ipynb #c3d2cf16
 def fold_shares(
@@ -67,9 +78,26 @@ def stratified_folds(
     return shuffled_folds(*fold_shares(strata, n_folds), seed)
 
 # %% ../nbs/03_lasso.ipynb #1a88f6b3
+class Sample(NamedTuple):
+    "The rows of one bootstrap."
+
+    X: np.ndarray  # (n_genes, n_terms) terms
+    rows: np.ndarray  # numbers of the rows of positive weight, fold after fold
+    starts: np.ndarray  # (n_folds + 1,) where each fold starts in rows
+
+
+class Sums(NamedTuple):
+    "The matrix of weighted sums of each fold."
+
+    M: np.ndarray  # (n_folds, n_terms + 2, n_terms + 2); row j of a term is valid where known[j]
+    known: np.ndarray  # (n_terms,) bool
+    Z: np.ndarray  # (n, n_terms + 2) rows that are not bare, as sqrt(weight) · [x, y, 1]; they give the rows of M not known yet
+    starts: np.ndarray  # (n_folds + 1,) where each fold starts in Z
+
+
 @compiled
 def gather_rows(X, y, weights, rows, shift):
-    "The rows in use as sqrt(weight) · [x − shift, y − shift, 1]: (n_rows, n_terms + 2)."
+    "The given rows as sqrt(weight) · [x − shift, y − shift, 1]: (n_rows, n_terms + 2)."
     p = X.shape[1]
     Z = np.empty((len(rows), p + 2))
     for r in range(len(rows)):
@@ -80,6 +108,20 @@ def gather_rows(X, y, weights, rows, shift):
         Z[r, p] = root * (y[i] - shift[p])
         Z[r, p + 1] = root
     return Z
+
+
+@compiled
+def sum_term(sums, j):
+    "Fill row j of every fold's matrix from the rows."
+    for k in range(len(sums.M)):
+        row = sums.M[k, j]
+        row[:] = 0.0
+        for r in range(sums.starts[k], sums.starts[k + 1]):
+            z, of_gene = sums.Z[r, j], sums.Z[r]
+            if z != 0.0:
+                for i in range(len(row)):
+                    row[i] += z * of_gene[i]
+    sums.known[j] = True
 
 
 def rows_by_fold(
@@ -93,36 +135,88 @@ def rows_by_fold(
     return rows, np.searchsorted(folds[rows], np.arange(n_folds + 1))
 
 
-def fold_moments(
-    X: np.ndarray,  # (n_genes, n_terms)
+def fold_sums(
+    sample: Sample,
     y: np.ndarray,  # (n_genes,)
     weights: np.ndarray,  # (n_genes,)
-    rows: np.ndarray,  # from rows_by_fold
-    starts: np.ndarray,  # from rows_by_fold
     shift: np.ndarray,  # (n_terms + 1,) subtracted from the terms and the response
-) -> np.ndarray:  # (n_folds, n_terms + 2, n_terms + 2)
-    "The matrix of weighted sums of each fold."
-    Z = gather_rows(X, y, np.asarray(weights, dtype=np.float64), rows, shift)  # numba takes the root of a small integer in single precision
-    return np.stack([Z[a:b].T @ Z[a:b] for a, b in zip(starts, starts[1:])])
+    bare: np.ndarray,  # (n_genes,) bool: every term equals its shift
+    row_form: bool | None = None,  # None: with more than three terms for each row that is not bare
+) -> Sums:
+    "The sums of each fold."
+    weights = np.asarray(weights, dtype=np.float64)  # numba takes the root of a small integer in single precision
+    X, rows, starts = sample
+    full = ~bare[rows]
+    inner = np.concatenate([[0], np.cumsum(full)])[starts]
+    Z = gather_rows(X, y, weights, rows[full], shift)
+    p, folds = X.shape[1], list(zip(inner, inner[1:]))
+    row_form = p > 3 * len(Z) if row_form is None else row_form
+    if row_form:
+        M = np.empty((len(folds), p + 2, p + 2))
+        for k, (a, b) in enumerate(folds):
+            M[k, np.arange(p), np.arange(p)] = (Z[a:b, :p] ** 2).sum(axis=0)
+            M[k, p:] = Z[a:b, p:].T @ Z[a:b]
+    else:
+        M = np.stack([Z[a:b].T @ Z[a:b] for a, b in folds])
+    rest = rows[~full]
+    outside = np.column_stack([y[rest] - shift[p], np.ones(len(rest))]) * np.sqrt(weights[rest])[:, None]
+    for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
+        M[k, p:, p:] += outside[a:b].T @ outside[a:b]
+    return Sums(M, np.full(p, not row_form), Z if row_form else Z[:0], inner)
 
 # %% ../nbs/03_lasso.ipynb #3c699792
-def covariance(
-    M: np.ndarray,  # (n_terms + 2, n_terms + 2) sums
-) -> tuple[np.ndarray, np.ndarray]:  # (n_terms + 1, n_terms + 1) and means (n_terms + 1,)
-    "Weighted covariance of terms and response, and their means."
-    means = M[:-1, -1] / M[-1, -1]
-    return M[:-1, :-1] / M[-1, -1] - np.outer(means, means), means
+class Training(NamedTuple):
+    "Covariances on the rows of one fit."
+
+    skipped: int  # the held-out fold; n_folds when none is
+    weight: float  # sum of the weights
+    means: np.ndarray  # (n_terms + 1,) of terms and response
+    variance: np.ndarray  # (n_terms + 1,)
+    c: np.ndarray  # (n_terms,) covariance with the response
+    C: np.ndarray  # (n_terms, n_terms) covariance of the terms; row j is valid where made[j]
+    made: np.ndarray  # (n_terms,) bool
+
+
+def training(sums: Sums, skipped: int) -> Training:
+    "The training set that leaves out one fold."
+    p = len(sums.known)
+    in_use = [k for k in range(len(sums.M)) if k != skipped]
+    weight = sum(sums.M[k, -1, -1] for k in in_use)
+    means = sum(sums.M[k, -1, :-1] for k in in_use) / weight
+    squares = sum(sums.M[k].diagonal()[:-1] for k in in_use) / weight
+    c = sum(sums.M[k, p, :p] for k in in_use) / weight - means[p] * means[:p]
+    return Training(skipped, float(weight), means, squares - means**2, c, np.empty((p, p)), np.zeros(p, dtype=bool))
+
+
+@compiled
+def make_row(sums, train, j):
+    "Fill row j of the covariance of the terms, where it is not made yet."
+    if train.made[j]:
+        return
+    if not sums.known[j]:
+        sum_term(sums, j)
+    row = train.C[j]
+    row[:] = 0.0
+    for k in range(len(sums.M)):
+        if k != train.skipped:
+            part = sums.M[k, j]
+            for i in range(len(row)):
+                row[i] += part[i]
+    scale, mean, means = 1.0 / train.weight, train.means[j], train.means
+    for i in range(len(row)):
+        row[i] = row[i] * scale - mean * means[i]
+    train.made[j] = True
 
 # %% ../nbs/03_lasso.ipynb #9b1cba7f
 @compiled
-def equal_on_rows(X, rows, starts, skipped, i, j):
+def equal_on_rows(sample, skipped, i, j):
     "True where column i equals column j (or, for j < 0, is constant) on the rows outside the skipped fold."
-    first = -1
-    for k in range(len(starts) - 1):
+    X, first = sample.X, -1
+    for k in range(len(sample.starts) - 1):
         if k == skipped:
             continue
-        for r in range(starts[k], starts[k + 1]):
-            row = rows[r]
+        for r in range(sample.starts[k], sample.starts[k + 1]):
+            row = sample.rows[r]
             if first < 0:
                 first = row
             if X[row, i] != (X[row, j] if j >= 0 else X[first, i]):
@@ -131,223 +225,274 @@ def equal_on_rows(X, rows, starts, skipped, i, j):
 
 
 @compiled
-def usable_columns(M, C, X, rows, starts, skipped):
-    "Columns that vary on the rows outside the skipped fold and do not repeat an earlier one."
-    p = X.shape[1]
-    usable = np.empty(p, dtype=np.int64)
-    n, itself = 0, np.int64(-1)
+def find_useless(sample, train, useless):
+    "Mark the columns that do not vary on the rows of the fit, or repeat an earlier one, in useless (n_terms,)."
+    p, itself = len(train.c), np.int64(-1)
     for j in range(p):
-        if C[j, j] <= 0.0 or (C[j, j] * M[-1, -1] < 1e-9 * M[j, j] and equal_on_rows(X, rows, starts, skipped, j, itself)):
+        v, c = train.variance[j], train.c[j]
+        if v <= 0.0 or (v < 1e-9 * (v + train.means[j] ** 2) and equal_on_rows(sample, train.skipped, j, itself)):
+            useless[j] = True
             continue
-        repeats = False
-        for u in range(n):
-            i = usable[u]
-            if abs(C[i, i] - C[j, j]) <= 1e-6 * C[i, i] and C[i, j] >= (1 - 1e-6) * C[i, i]:
-                repeats = equal_on_rows(X, rows, starts, skipped, i, j)
-                if repeats:
+        near = 1e-6 * np.sqrt(v * train.variance[p]) if train.variance[p] > 0 else 0.0
+        for i in range(j):
+            if not useless[i] and abs(train.variance[i] - v) <= 1e-6 * v and abs(train.c[i] - c) <= near:
+                if equal_on_rows(sample, train.skipped, i, j):
+                    useless[j] = True
                     break
-        if not repeats:
-            usable[n] = j
-            n += 1
-    return usable[:n]
 
 # %% ../nbs/03_lasso.ipynb #17d4fa49
 @compiled
-def forward_solve(L, a, x):
-    "Solve L x = x in place for the leading a × a triangle."
-    for i in range(a):
-        s = x[i]
-        for k in range(i):
-            s -= L[i, k] * x[k]
-        x[i] = s / L[i, i]
-
-
-@compiled
-def backward_solve(L, a, x):
-    "Solve Lᵀ x = x in place."
-    for i in range(a - 1, -1, -1):
-        x[i] /= L[i, i]
-        xi = x[i]
-        for k in range(i):
-            x[k] -= L[i, k] * xi
-
-
-@compiled
-def cholesky_append(L, a, C, active, j):
-    "Add term j as row a of the factor; returns its squared pivot, the part of its variance that the active terms leave unexplained."
+def forward_solve(R, a, x):
+    "Solve Rᵀ x = x in place for the leading a × a triangle."
     for k in range(a):
-        L[a, k] = C[j, active[k]]
-    forward_solve(L, a, L[a])
+        x[k] /= R[k, k]
+        xk, row, rest = x[k], R[k, k + 1 : a], x[k + 1 : a]
+        for i in range(len(rest)):
+            rest[i] -= row[i] * xk
+
+
+@compiled(reorder=True)
+def backward_solve(R, a, x):
+    "Solve R x = x in place."
+    for i in range(a - 1, -1, -1):
+        s, row, done = 0.0, R[i, i + 1 : a], x[i + 1 : a]
+        for k in range(len(done)):
+            s += row[k] * done[k]
+        x[i] = (x[i] - s) / R[i, i]
+
+
+@compiled
+def cholesky_append(R, a, C, active, j, x):
+    "Add term j as column a of the factor; returns its squared pivot, the part of its variance that the active terms leave unexplained. x: scratch."
+    for k in range(a):
+        x[k] = C[j, active[k]]
+    forward_solve(R, a, x)
     pivot = C[j, j]
     for k in range(a):
-        pivot -= L[a, k] * L[a, k]
-    L[a, a] = np.sqrt(max(pivot, 0.0))
+        R[k, a] = x[k]
+        pivot -= x[k] * x[k]
+    R[a, a] = np.sqrt(max(pivot, 0.0))
     return pivot
 
 
 @compiled
-def cholesky_drop(L, a, r):
-    "Take row r out of the a × a factor: shift the rows below up and rotate the triangle back."
+def cholesky_drop(R, a, r):
+    "Take column r out of the a × a factor: shift the columns after it to the left and rotate the triangle back."
+    for i in range(a):
+        row = R[i, max(r, i - 1) : a]
+        for k in range(len(row) - 1):
+            row[k] = row[k + 1]
     for i in range(r, a - 1):
-        for k in range(i + 2):
-            L[i, k] = L[i + 1, k]
-    for i in range(r, a - 1):
-        x, z = L[i, i], L[i, i + 1]
+        x, z = R[i, i], R[i + 1, i]
         h = np.hypot(x, z)
         cos, sin = x / h, z / h
-        for k in range(i, a - 1):
-            u, v = L[k, i], L[k, i + 1]
-            L[k, i], L[k, i + 1] = cos * u + sin * v, cos * v - sin * u
+        upper, lower = R[i, i : a - 1], R[i + 1, i : a - 1]
+        for k in range(len(upper)):
+            u, v = upper[k], lower[k]
+            upper[k], lower[k] = cos * u + sin * v, cos * v - sin * u
 
 # %% ../nbs/03_lasso.ipynb #883baa60
 @compiled
-def trade_direction(L, a, sign):
-    "How the active coefficients change while a dependent term, whose row stands at a, grows by one in its sign's direction."
-    move = np.empty(a)
+def trade_direction(R, a, sign, move):
+    "Into `move`: how the active coefficients change while a dependent term, whose column stands at a, grows by one in its sign's direction."
     for k in range(a):
-        move[k] = -sign * L[a, k]
-    backward_solve(L, a, move)
-    return move
+        move[k] = -sign * R[k, a]
+    backward_solve(R, a, move)
 
 
 @compiled
-def first_zero(b, move, a, limit):
-    "How far to go along `move` until a coefficient reaches zero, at most `limit`, and which one (−1: none)."
-    far, hit = limit, -1
+def first_zero(b, move, a):
+    "How far to go along `move` until a coefficient reaches zero, and which one (−1: none)."
+    far, hit = np.inf, -1
     for i in range(a):
         if b[i] * move[i] < 0 or (b[i] == 0 and move[i] == 0):
-            step = -b[i] / move[i] if move[i] != 0 else limit
+            step = -b[i] / move[i] if move[i] != 0 else np.inf
             if step < far:
                 far, hit = step, i
     return far, hit
 
 # %% ../nbs/03_lasso.ipynb #c255b0ce
+class State(NamedTuple):
+    "Where the solver stands. Entries beyond the number of active terms mean nothing."
+
+    R: np.ndarray  # (n_terms, n_terms) upper Cholesky factor of the active terms' covariance
+    active: np.ndarray  # (n_terms,) numbers of the active terms
+    b: np.ndarray  # (n_terms,) their coefficients
+    signs: np.ndarray  # (n_terms,) sign of every term, 0: not active
+    g: np.ndarray  # (n_terms,) covariance of every term with the residual
+    target: np.ndarray  # (n_terms,) scratch
+    aside: np.ndarray  # (n_terms,) bool: not to be taken in at this alpha
+
+
+def new_state(n_terms: int) -> State:
+    "Nothing active."
+    real, whole, switches = (lambda t=t: np.zeros(n_terms, dtype=t) for t in (np.float64, np.int64, np.bool_))
+    return State(np.empty((n_terms, n_terms)), whole(), real(), whole(), real(), real(), switches())
+
+
 @compiled
-def residual_covariance(C, c, active, b, a, g):
-    "g = c − C b, written into g."
-    g[:] = c
-    for k in range(a):
-        bk = b[k]
-        row = C[active[k]]
-        for j in range(len(c)):
+def residual_covariance(train, state, a):
+    "g = c − C b, four active terms at a time."
+    C, active, b, g = train.C, state.active, state.b, state.g
+    for j in range(len(g)):  # a slice assignment would compile the texts of numba's error messages: 3 s
+        g[j] = train.c[j]
+    k = 0
+    while k + 4 <= a:
+        r0, r1, r2, r3 = C[active[k]], C[active[k + 1]], C[active[k + 2]], C[active[k + 3]]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        for j in range(len(g)):
+            g[j] -= r0[j] * b0 + r1[j] * b1 + r2[j] * b2 + r3[j] * b3
+        k += 4
+    while k < a:
+        row, bk = C[active[k]], b[k]
+        for j in range(len(g)):
             g[j] -= row[j] * bk
+        k += 1
 
 
 @compiled
-def worst_term(g, signs, aside):
+def worst_term(state):
     "The inactive term with the largest |g|, or −1."
     worst, j = -1.0, -1
-    for k in range(len(g)):
-        if signs[k] == 0 and not aside[k] and abs(g[k]) > worst:
-            worst, j = abs(g[k]), k
+    for k in range(len(state.g)):
+        if state.signs[k] == 0 and not state.aside[k] and abs(state.g[k]) > worst:
+            worst, j = abs(state.g[k]), k
     return j
 
 
-@compiled
-def refine(L, a, active, signs, b, g, alpha):
-    "One correction of the active coefficients by the conditions' own residual; returns how far off they were."
-    off = 0.0
-    rest = np.empty(a)
+@compiled(inline=True)
+def refine(state, a, alpha, slack):
+    "Correct the active coefficients by the conditions' own residual where it is above the slack; True where it was."
+    off, rest = 0.0, state.target
     for k in range(a):
-        rest[k] = g[active[k]] - alpha * signs[active[k]]
+        j = state.active[k]
+        rest[k] = state.g[j] - alpha * state.signs[j]
         off = max(off, abs(rest[k]))
-    forward_solve(L, a, rest)
-    backward_solve(L, a, rest)
+    if off <= slack:
+        return False
+    forward_solve(state.R, a, rest)
+    backward_solve(state.R, a, rest)
     for k in range(a):
-        b[k] += rest[k]
-    return off
+        state.b[k] += rest[k]
+    return True
 
 
 @compiled
-def clip_signs(active, signs, b, a):
+def clip_signs(state, a):
     "A coefficient that rounding has carried past zero, against its sign, is zero; True where there was one."
     clipped = False
     for k in range(a):
-        if b[k] * signs[active[k]] < 0:
-            b[k] = 0.0
+        if state.b[k] * state.signs[state.active[k]] < 0:
+            state.b[k] = 0.0
             clipped = True
     return clipped
 
 
 @compiled
-def drop_term(L, active, signs, b, a, r):
+def step_to_target(state, a):
+    "Move towards the target, as far as no sign turns; returns how far (0 to 1) and which term is at zero then (−1: none)."
+    b, target, far, hit = state.b, state.target, 1.0, -1
+    for k in range(a):
+        if target[k] * state.signs[state.active[k]] <= 0:
+            step = b[k] / (b[k] - target[k]) if b[k] != target[k] else 0.0
+            if step < far or hit < 0:
+                far, hit = min(step, 1.0), k
+    for k in range(a):
+        b[k] += far * (target[k] - b[k])
+    return far, hit
+
+
+@compiled
+def drop_term(state, a, r):
     "Take the r-th active term out; returns the new number of active terms."
-    signs[active[r]] = 0
-    cholesky_drop(L, a, r)
+    state.signs[state.active[r]] = 0
+    cholesky_drop(state.R, a, r)
     for k in range(r, a - 1):
-        active[k] = active[k + 1]
-        b[k] = b[k + 1]
+        state.active[k] = state.active[k + 1]
+        state.b[k] = state.b[k + 1]
     return a - 1
 
 # %% ../nbs/03_lasso.ipynb #198a771c
-@compiled
-def solve_lasso(C, c, alpha, L, active, signs, b, a, g, slack, max_iter):
-    "Solve one lasso from the state given; returns (number of active terms, solved)."
-    aside = np.zeros(len(c), dtype=np.bool_)
-    new = -1
+@compiled(inline=True)
+def solve_lasso(sums, train, state, a, alpha, useless, slack, max_iter):
+    "Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved)."
+    alone, moved = -1, True
+    for j in range(len(useless)):
+        state.aside[j] = useless[j]
     for _ in range(max_iter):
-        target = np.empty(a)
         for k in range(a):
-            target[k] = c[active[k]] - alpha * signs[active[k]]
-        forward_solve(L, a, target)
-        backward_solve(L, a, target)
-        far, hit = 1.0, -1
-        for k in range(a):
-            if target[k] * signs[active[k]] <= 0:
-                step = b[k] / (b[k] - target[k]) if b[k] != target[k] else 0.0
-                if step < far or hit < 0:
-                    far, hit = min(step, 1.0), k
-        for k in range(a):
-            b[k] += far * (target[k] - b[k])
+            j = state.active[k]
+            state.target[k] = train.c[j] - alpha * state.signs[j]
+        forward_solve(state.R, a, state.target)
+        backward_solve(state.R, a, state.target)
+        far, hit = step_to_target(state, a)
+        moved = moved or far > 0
         if hit >= 0:
-            if active[hit] == new and far <= 0:
-                aside[new] = True
-            a = drop_term(L, active, signs, b, a, hit)
+            if state.active[hit] == alone and far <= 0:
+                state.aside[alone] = True
+            a = drop_term(state, a, hit)
             continue
-        residual_covariance(C, c, active, b, a, g)
+        residual_covariance(train, state, a)
         for _again in range(3):
-            if refine(L, a, active, signs, b, g, alpha) <= slack:
+            if not refine(state, a, alpha, slack):
                 break
-            residual_covariance(C, c, active, b, a, g)
-        if clip_signs(active, signs, b, a):
-            residual_covariance(C, c, active, b, a, g)
-        j = worst_term(g, signs, aside)
-        if j < 0 or abs(g[j]) <= alpha + slack:
-            return a, kkt_residual(g, signs, alpha) <= 1e3 * slack
-        new = j
-        a = add_term(C, L, active, signs, b, a, j, 1 if g[j] > 0 else -1, aside)
+            residual_covariance(train, state, a)
+        if clip_signs(state, a):
+            residual_covariance(train, state, a)
+        j = worst_term(state)
+        if j < 0 or abs(state.g[j]) <= alpha + slack:
+            return a, kkt_residual(state, useless, alpha) <= 1e3 * slack
+        before, alone = a, j
+        a, plain = add_term(sums, train, state, a, j)
+        if plain and moved:
+            a = add_others(sums, train, state, a, alpha + slack)
+            alone = j if a == before + 1 else -1
+        moved = not plain
     return a, False
 
 # %% ../nbs/03_lasso.ipynb #05a9b239
 @compiled
-def add_term(C, L, active, signs, b, a, j, sign, aside):
-    "Take term j in, trading it for an active term where it is a combination of them; returns the number of active terms."
-    value = 0.0
-    if a == len(active) or cholesky_append(L, a, C, active, j) <= 1e-11 * C[j, j]:
-        move = trade_direction(L, a, sign)
-        value, hit = first_zero(b, move, a, np.inf)
+def add_term(sums, train, state, a, j):
+    "Take term j in, trading it for an active term where it is a combination of them; returns (number of active terms, True without a trade)."
+    make_row(sums, train, j)
+    C, R, active, b, sign, value, plain = train.C, state.R, state.active, state.b, 1 if state.g[j] > 0 else -1, 0.0, True
+    if cholesky_append(R, a, C, active, j, state.target) <= 1e-11 * C[j, j]:
+        move, plain = state.target, False
+        trade_direction(R, a, sign, move)
+        value, hit = first_zero(b, move, a)
         if hit < 0:  # no end in sight: rounding
-            aside[j] = True
-            return a
+            state.aside[j] = True
+            return a, False
         for k in range(a):
             b[k] += value * move[k]
-        a = drop_term(L, active, signs, b, a, hit)
-        if cholesky_append(L, a, C, active, j) <= 0:
-            aside[j] = True
-            return a
-    active[a] = j
-    signs[j] = sign
-    b[a] = value * sign
-    return a + 1
+        a = drop_term(state, a, hit)
+        if cholesky_append(R, a, C, active, j, state.target) <= 0:
+            state.aside[j] = True
+            return a, False
+    active[a], state.signs[j], b[a] = j, sign, value * sign
+    return a + 1, plain
 
 
 @compiled
-def kkt_residual(g, signs, alpha):
+def add_others(sums, train, state, a, limit):
+    "Take in every other term whose |g| is above the limit and that the active ones do not explain; returns the number of active terms."
+    for j in range(len(state.g)):
+        if state.signs[j] == 0 and not state.aside[j] and abs(state.g[j]) > limit:
+            make_row(sums, train, j)
+            if cholesky_append(state.R, a, train.C, state.active, j, state.target) > 1e-11 * train.C[j, j]:
+                state.active[a], state.signs[j], state.b[a] = j, 1 if state.g[j] > 0 else -1, 0.0
+                a += 1
+    return a
+
+
+@compiled
+def kkt_residual(state, useless, alpha):
     "Largest violation of the optimality conditions, in units of g."
     worst = 0.0
-    for j in range(len(g)):
-        off = abs(g[j] - alpha * signs[j]) if signs[j] != 0 else abs(g[j]) - alpha
-        worst = max(worst, off)
+    for j in range(len(state.g)):
+        if not useless[j]:
+            off = abs(state.g[j] - alpha * state.signs[j]) if state.signs[j] != 0 else abs(state.g[j]) - alpha
+            worst = max(worst, off)
     return worst
 
 # %% ../nbs/03_lasso.ipynb #17a3b59a
@@ -361,66 +506,68 @@ def alpha_grid(
 
 
 @compiled
-def largest_abs(x):
-    "Largest absolute value, 0 for none."
-    largest = 0.0
-    for value in x:
-        largest = max(largest, abs(value))
-    return largest
-
-
-@compiled
-def lasso_path(C, c, alphas, max_iter):
-    "Coefficients at each alpha (n_alphas, n_terms), from large to small, and whether each was solved (n_alphas,)."
-    p = len(c)
-    coefs, solved = np.zeros((len(alphas), p)), np.zeros(len(alphas), dtype=np.bool_)
-    L, active, b = np.zeros((p, p)), np.zeros(p, dtype=np.int64), np.zeros(p)
-    signs, g = np.zeros(p, dtype=np.int64), c.copy()
-    slack = 1e-12 * largest_abs(c)
+def walk_path(sums, train, state, useless, alphas, slack, max_iter, coefs, solved):
+    "Solve at each alpha, from large to small, into coefs (n_alphas, n_terms) and solved (n_alphas,)."
     a = np.int64(0)
     for k in range(len(alphas)):
-        a, solved[k] = solve_lasso(C, c, alphas[k], L, active, signs, b, a, g, slack, max_iter)
+        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], useless, slack, max_iter)
         for i in range(a):
-            coefs[k, active[i]] = b[i]
+            coefs[k, state.active[i]] = state.b[i]
+
+
+def path_of(
+    sums: Sums,
+    train: Training,
+    useless: np.ndarray,  # (n_terms,) bool
+    alphas: np.ndarray,  # falling
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), solved (n_alphas,)
+    "Lasso path of a training set."
+    coefs, solved = np.zeros((len(alphas), len(useless))), np.zeros(len(alphas), dtype=bool)
+    slack = 1e-12 * np.abs(train.c[~useless]).max(initial=0)
+    walk_path(sums, train, new_state(len(useless)), useless, alphas, slack, max_iter, coefs, solved)
     return coefs, solved
 
+
+def lasso_path(
+    C: np.ndarray,  # (n_terms, n_terms) covariance of the terms
+    c: np.ndarray,  # (n_terms,) their covariance with the response
+    alphas: np.ndarray,  # falling
+    max_iter: int = 10000,
+) -> tuple[np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), solved (n_alphas,)
+    "Lasso path from covariances alone."
+    p = len(c)
+    sums = Sums(np.empty((0, 0, 0)), np.ones(p, dtype=bool), np.empty((0, 0)), np.zeros(1, dtype=np.int64))
+    train = Training(0, 1.0, np.zeros(p + 1), np.ones(p + 1), np.ascontiguousarray(c), np.ascontiguousarray(C), np.ones(p, dtype=bool))
+    return path_of(sums, train, np.zeros(p, dtype=bool), alphas, max_iter)
+
 # %% ../nbs/03_lasso.ipynb #7d9ee4b1
-@compiled
-def held_out_errors(M, coefs, intercepts):
-    "Weighted mean squared error of each row of coefs (n_models, n_terms) with its intercept, on the rows that M sums."
-    p = coefs.shape[1]
-    errors = np.zeros(len(coefs))
-    at, v = np.empty(p + 2, dtype=np.int64), np.empty(p + 2)
-    for k in range(len(coefs)):
-        n = 0
-        for j in range(p + 2):
-            value = -coefs[k, j] if j < p else (1.0 if j == p else -intercepts[k])
-            if value != 0.0:
-                at[n], v[n] = j, value
-                n += 1
-        for i in range(n):
-            for j in range(n):
-                errors[k] += v[i] * v[j] * M[at[i], at[j]]
-        errors[k] = max(errors[k], 0.0) / M[p + 1, p + 1]
-    return errors
+def held_out_errors(
+    sums: Sums,
+    fold: int,
+    coefs: np.ndarray,  # (n_models, n_terms)
+    intercepts: np.ndarray,  # (n_models,)
+) -> np.ndarray:  # (n_models,)
+    "Weighted mean squared error of each model on one fold."
+    p, at = coefs.shape[1], np.flatnonzero(coefs.any(axis=0))
+    v = np.column_stack([-coefs[:, at], np.ones(len(coefs)), -intercepts])
+    both = np.append(at, [p, p + 1])
+    M = sums.M[fold][both][:, both]
+    return np.maximum(((v @ M) * v).sum(axis=1), 0) / M[-1, -1]
 
 
 def path_on(
-    M: np.ndarray,  # sums over the rows of the fit
-    X: np.ndarray,  # (n_genes, n_terms)
-    rows: np.ndarray,  # from rows_by_fold
-    starts: np.ndarray,  # from rows_by_fold
-    skipped: int,  # the held-out fold; n_folds when none is
+    sums: Sums,
+    sample: Sample,
+    train: Training,
     alphas: np.ndarray,  # falling
     max_iter: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), intercepts (n_alphas,), solved (n_alphas,)
-    "Lasso path on the rows outside the skipped fold."
-    C, means = covariance(M)
-    usable = usable_columns(M, C, X, rows, starts, skipped)
-    few, solved = lasso_path(C[np.ix_(usable, usable)], C[usable, -1], alphas, max_iter)
-    coefs = np.zeros((len(alphas), X.shape[1]))
-    coefs[:, usable] = few
-    return coefs, means[-1] - few @ means[usable], solved
+    "Lasso path on the rows of a training set."
+    useless = np.zeros(len(train.c), dtype=bool)
+    find_useless(sample, train, useless)
+    coefs, solved = path_of(sums, train, useless, alphas, max_iter)
+    return coefs, train.means[-1] - coefs @ train.means[:-1], solved
 
 # %% ../nbs/03_lasso.ipynb #0c9aa596
 def choose_alpha(
@@ -433,20 +580,18 @@ def choose_alpha(
 
 # %% ../nbs/03_lasso.ipynb #7fd8522d
 def cross_validate(
-    M: np.ndarray,  # (n_folds, n_terms + 2, n_terms + 2) from fold_moments
-    X: np.ndarray,
-    rows: np.ndarray,
-    starts: np.ndarray,
+    sums: Sums,
+    sample: Sample,
     alphas: np.ndarray,
     max_iter: int,
 ) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_alphas, n_folds), NaN for a fold without weight; all solved
     "Fit on all folds but one, judge on that one."
-    errors, all_solved = np.full((len(alphas), len(M)), np.nan), True
-    for k in range(len(M)):
-        train = np.delete(M, k, axis=0).sum(axis=0)
-        if M[k, -1, -1] > 0 and train[-1, -1] > 0:
-            coefs, intercepts, solved = path_on(train, X, rows, starts, k, alphas, max_iter)
-            errors[:, k] = held_out_errors(M[k], coefs, intercepts)
+    weight = sums.M[:, -1, -1]
+    errors, all_solved = np.full((len(alphas), len(weight)), np.nan), True
+    for k in range(len(weight)):
+        if weight[k] > 0 and weight.sum() > weight[k]:
+            coefs, intercepts, solved = path_on(sums, sample, training(sums, k), alphas, max_iter)
+            errors[:, k] = held_out_errors(sums, k, coefs, intercepts)
             all_solved &= bool(solved.all())
     return errors, all_solved
 
@@ -479,22 +624,88 @@ def lasso_cv(
     n_alphas: int = 100,
     eps: float = 1e-3,  # smallest alpha as a share of the largest
     max_iter: int = 10000,  # most steps of the solver per alpha
-    shift: np.ndarray | None = None,  # (n_terms + 1,) from column_shift, when it is known already
 ) -> LassoFit:
     "Exact cross-validated lasso with weights; the same choice and coefficients as scikit-learn's LassoCV run to convergence."
-    shift = column_shift(X, y) if shift is None else shift
-    rows, starts = rows_by_fold(weights, folds, n_folds)
-    M = fold_moments(X, y, weights, rows, starts, shift)
-    total = M.sum(axis=0)
-    C, _ = covariance(total)
-    alphas = alpha_grid(np.abs(C[-1, :-1]).max(), n_alphas, eps)
-    errors, converged = cross_validate(M, X, rows, starts, alphas, max_iter)
+    X, shift = np.ascontiguousarray(X, dtype=np.float64), column_shift(X, y)
+    sample = Sample(X, *rows_by_fold(weights, folds, n_folds))
+    sums = fold_sums(sample, y, weights, shift, (X == shift[:-1]).all(axis=1))
+    return fit_sums(sums, sample, shift, n_alphas, eps, max_iter)
+
+
+def fit_sums(sums: Sums, sample: Sample, shift: np.ndarray, n_alphas: int, eps: float, max_iter: int) -> LassoFit:
+    "The cross-validated lasso, once the sums are there."
+    n_folds = len(sums.M)
+    total = training(sums, n_folds)
+    alphas = alpha_grid(np.abs(total.c).max(), n_alphas, eps)
+    errors, converged = cross_validate(sums, sample, alphas, max_iter)
     chosen, near_tie = choose_alpha(errors)
-    coefs, intercepts, solved = path_on(total, X, rows, starts, n_folds, alphas[: chosen + 1], max_iter)
-    coef, residual = coefs[-1], held_out_errors(total, coefs[-1:], intercepts[-1:])[0]
-    r2 = 1 - residual / C[-1, -1] if C[-1, -1] > 0 else 0.0
-    intercept = intercepts[-1] + shift[-1] - shift[:-1] @ coef
-    return LassoFit(coef, float(intercept), float(alphas[chosen]), alphas, errors, float(r2), converged and bool(solved[-1]), near_tie)
+    coefs, intercepts, solved = path_on(sums, sample, total, alphas[: chosen + 1], max_iter)
+    coef, explained = coefs[-1], total.variance[-1]
+    at = np.flatnonzero(coef)
+    residual = explained - 2 * total.c @ coef + coef[at] @ total.C[at][:, at] @ coef[at]
+    return LassoFit(
+        coef=coef,
+        intercept=float(intercepts[-1] + shift[-1] - shift[:-1] @ coef),
+        alpha=float(alphas[chosen]),
+        alphas=alphas,
+        mse_path=errors,
+        r2=float(1 - residual / explained) if explained > 0 else 0.0,
+        converged=converged and bool(solved[-1]),
+        near_tie=near_tie,
+    )
+
+# %% ../nbs/03_lasso.ipynb #e09f6570
+def compile_kernels() -> None:
+    "Compile, or load from the cache, what every bootstrap needs."
+    if walk_path.signatures:
+        return
+    folder, start = walk_path.stats.cache_path, time.perf_counter()
+    if not folder or not any(Path(folder).glob("lasso.walk_path-*.nbi")):
+        log.info("compiling the solver%s", " (once per installation)" if folder else ": no folder to keep compiled code in was found")
+    X, folds = np.eye(9)[:, :3], np.arange(9) % 4
+    lasso_cv(X, X[:, 0] + X[:, 1], np.ones(9), folds)
+    if sum(walk_path.stats.cache_hits.values()) == 0:
+        log.info("compiled in %.1f s", time.perf_counter() - start)
+
+# %% ../nbs/03_lasso.ipynb #ca5ba249
+class SumsStore:
+    "Sums of the bootstraps of a first fit, for later fits on some of its columns."
+
+    def __init__(
+        self,
+        most: int = 512 * 2**20,  # bytes
+    ):
+        self.most, self.kept, self.columns, self.index = most, {}, None, None
+
+    def narrow(
+        self,
+        at: list[int],  # columns of the last fit that stay
+    ) -> None:
+        "The next fit has these columns only."
+        if self.columns is not None:
+            self.columns = self.columns[at]
+
+    def put(self, b: int, sums: Sums, n_bootstraps: int) -> None:
+        "Keep the sums of bootstrap b, where those of all bootstraps have room and none of its rows is missing."
+        size = sums.M.shape[1]
+        if not sums.known.all() or n_bootstraps * len(sums.M) * size * (size + 1) * 4 > self.most:
+            return
+        if self.index is not None and len(self.index) != size:
+            return
+        upper = np.triu_indices(size)
+        if self.index is None:
+            index = np.empty((size, size), dtype=np.int64)
+            index[upper] = index.T[upper] = np.arange(len(upper[0]))
+            self.index, self.columns = index, np.arange(size - 2)
+        self.kept[b] = sums.M[:, upper[0], upper[1]]
+
+    def take(self, b: int) -> Sums | None:
+        "The sums of bootstrap b on the columns of this fit; None where they were not kept."
+        if b not in self.kept:
+            return None
+        at = np.append(self.columns, [len(self.index) - 2, len(self.index) - 1])
+        M = self.kept[b][:, self.index[np.ix_(at, at)]]
+        return Sums(M, np.ones(len(self.columns), dtype=bool), np.empty((0, len(at))), np.zeros(len(M) + 1, dtype=np.int64))
 
 # %% ../nbs/03_lasso.ipynb #bda8ce99
 class BootstrapLassoCV(BaseEstimator):
@@ -503,7 +714,7 @@ class BootstrapLassoCV(BaseEstimator):
     Parameters: n_alphas and eps set the grid of alphas; n_folds the stratified folds; max_iter the most solver steps per alpha;
     n_jobs the number of threads; progress, when given, is called with the number of bootstraps just finished.
 
-    After `fit`: coef_ (n_bootstraps, n_terms), intercept_, alpha_, r2_, converged_, near_tie_ (n_bootstraps,),
+    After `fit`: coef_ (n_bootstraps, n_terms), intercept_, alpha_, r2_, converged_, near_tie_, empty_folds_, row_form_ (n_bootstraps,),
     alphas_ and cv_mse_ (n_bootstraps, n_alphas).
     """
 
@@ -521,6 +732,7 @@ class BootstrapLassoCV(BaseEstimator):
         y: np.ndarray,  # (n_genes,)
         strata: np.ndarray | None = None,  # (n_genes,); None: one stratum
         bootstrap_weights: np.ndarray | None = None,  # (n_bootstraps, n_genes) times that each gene was drawn; None: every gene once
+        store: SumsStore | None = None,  # from an earlier fit on the same rows and weights
     ) -> BootstrapLassoCV:
         "Fit every bootstrap."
         X, y, strata, weights = checked_arrays(X, y, strata, bootstrap_weights, self.n_folds)
@@ -528,13 +740,18 @@ class BootstrapLassoCV(BaseEstimator):
         self.coef_, self.intercept_, self.alpha_ = np.empty((n, p)), np.empty(n), np.empty(n)
         self.alphas_, self.cv_mse_, self.r2_ = np.empty((n, self.n_alphas)), np.empty((n, self.n_alphas)), np.empty(n)
         self.converged_, self.near_tie_ = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.row_form_ = np.zeros(n, dtype=bool)
+        self.empty_folds_ = np.zeros(n, dtype=np.int64)  # folds whose genes all have weight 0: left out of the mean error
         self.n_features_in_ = p
-        shift, (codes, shares) = column_shift(X, y), fold_shares(strata, self.n_folds)
+        shift = column_shift(X, y)
+        bare = (X == shift[:-1]).all(axis=1)
+        data = (X, y, weights, *fold_shares(strata, self.n_folds), shift, bare, store)
         size = max(1, min(16, -(-n // (4 * self.n_jobs))))
         blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
         with threadpool_limits(1, "blas"):
             with ThreadPoolExecutor(self.n_jobs) as pool:  # also for one job: a signal must find the main thread outside the kernels
-                jobs = [pool.submit(self._fit_block, X, y, weights, codes, shares, shift, block) for block in blocks]
+                pool.submit(compile_kernels).result()
+                jobs = [pool.submit(self._fit_block, block, *data) for block in blocks]
                 try:
                     for job in as_completed(jobs):
                         done = job.result()
@@ -543,15 +760,23 @@ class BootstrapLassoCV(BaseEstimator):
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
+        if self.row_form_.any():
+            log.info("%d terms for %d genes that are not bare: %d of %d fits in row form", p, int((~bare).sum()), self.row_form_.sum(), n)
         return self
 
-    def _fit_block(self, X, y, weights, codes, shares, shift, block) -> int:
+    def _fit_block(self, block, X, y, weights, codes, shares, shift, bare, store) -> int:
         for b in block:
-            folds = shuffled_folds(codes, shares, b)
-            fit = lasso_cv(X, y, weights[b], folds, self.n_folds, self.n_alphas, self.eps, self.max_iter, shift)
+            sample = Sample(X, *rows_by_fold(weights[b], shuffled_folds(codes, shares, b), self.n_folds))
+            sums = store.take(b) if store else None
+            if sums is None:
+                sums = fold_sums(sample, y, weights[b], shift, bare)
+                self.row_form_[b] = not sums.known.all()
+                if store:
+                    store.put(b, sums, len(weights))
+            fit = fit_sums(sums, sample, shift, self.n_alphas, self.eps, self.max_iter)
             self.coef_[b], self.intercept_[b], self.alpha_[b], self.alphas_[b] = fit.coef, fit.intercept, fit.alpha, fit.alphas
             self.cv_mse_[b], self.r2_[b] = np.nanmean(fit.mse_path, axis=1), fit.r2
-            self.converged_[b], self.near_tie_[b] = fit.converged, fit.near_tie
+            self.converged_[b], self.near_tie_[b], self.empty_folds_[b] = fit.converged, fit.near_tie, (sums.M[:, -1, -1] == 0).sum()
         return len(block)
 
 # %% ../nbs/03_lasso.ipynb #b766b947

@@ -260,7 +260,19 @@ def stage_block(
     columns = ["term", "median", f"{level:g} % interval", "in the model", "same sign", "could turn with another seed"]
     n = len(results.terms)
     words = f"{len(kept)} of {n} terms kept at {level:g} %." if kept else f"None of {n} terms is kept at {level:g} %. These came nearest."
-    return block_table(pd.DataFrame(rows, columns=columns), f"{words} {len(draws)} bootstraps.")
+    return block_table(pd.DataFrame(rows, columns=columns), f"{words} {len(draws)} bootstraps{_fit_counts(results)}.")
+
+
+def _fit_counts(results: BootstrapModelResults) -> str:
+    "What went on in the fits, where there is something to say."
+    table = results.statistics
+    counts = (
+        ((~table["converged"]).sum(), "did not converge"),
+        (table["near_tie"].sum(), "had two penalties equally good to one part in a million (the larger was taken)"),
+        ((table["empty_folds"] > 0).sum(), "had a fold without genes"),
+    )
+    said = ", ".join(f"{n} {words}" for n, words in counts if n)
+    return f", of which {said}" if said else ""
 
 
 def best_block(best: BestModel | None, data: ModelingData) -> Block:

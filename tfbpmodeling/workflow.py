@@ -33,7 +33,7 @@ from tfbpmodeling.interactor_significance import (
     robust_fits,
     survivors,
 )
-from .lasso import stratified_folds
+from .lasso import SumsStore, stratified_folds
 from .modeling_data import ModelingData, load_modeling_data
 
 log = logging.getLogger("tfbpmodeling")
@@ -297,12 +297,14 @@ def choose_seed(config: Config) -> int:
 def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
     "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
 
+    store = SumsStore() if config.iterative_dropout else None
+
     def fit(d: Design) -> BootstrapModelResults:
         with progress_bar(f"stage 2: {len(d.terms)} terms", config.n_bootstraps, progress) as update:
-            return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update)
+            return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update, store)
 
     if config.iterative_dropout:
-        results, rounds = iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level)
+        results, rounds = iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level, store)
     else:
         results, rounds = fit(design), []
     _log_kept("stage 2", results)
@@ -356,7 +358,10 @@ def _fit_warnings(stage: str, results: BootstrapModelResults) -> list[str]:
         log.info(
             "%s: in %d of %d bootstraps two penalties were equally good to one part in a million; the larger was taken", stage, ties, n
         )
-    return [f"{stage}: {failed} of {n} bootstraps did not converge within --max_iter; raise it"] if failed else []
+    notes = [f"{stage}: {failed} of {n} bootstraps did not converge within --max_iter; raise it"] if failed else []
+    if empty := int((table["empty_folds"] > 0).sum()):
+        notes.append(f"{stage}: in {empty} of {n} bootstraps a cross-validation fold drew no gene and was left out of the mean error")
+    return notes
 
 
 def _leverage_warnings(stage: str, design: Design, kept: tuple[str, ...]) -> list[str]:
@@ -402,6 +407,11 @@ def assemble_result(
     )
     counts |= {f"{key}_{stage}": int((table.statistics[column] == value).sum()) for stage, table in (("all_data", all_data), ("topn", topn)) if table
                for key, column, value in (("not_converged", "converged", False), ("near_ties", "near_tie", True))}  # fmt: skip
+    counts |= {
+        f"empty_folds_{stage}": int((table.statistics["empty_folds"] > 0).sum())
+        for stage, table in (("all_data", all_data), ("topn", topn))
+        if table
+    }
     outcomes = dict(
         preprocessing=f"{data.n_genes} genes, {len(plan.design.terms)} terms",
         all_data=f"kept {len(kept)} of {len(all_data.terms)} terms" if kept else "nothing significant",
