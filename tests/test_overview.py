@@ -171,11 +171,11 @@ def test_names_and_reasons_stay_text(tmp_path):
 
 def test_links_lead_only_to_what_is_there(tmp_path):
     page = write_overview(tmp_path, *example_batch(6, seed=1, density=0.4)).read_text()
-    assert not re.findall(r'<a href="(?!#)', page)
+    assert not re.findall(r'<a href="(?!#)', page) and "leads to" not in page
 
 
-def test_a_failure_leaves_the_old_page(rich, tmp_path, monkeypatch):
-    _, _, made = rich
+def test_a_failure_leaves_the_old_page(tmp_path, monkeypatch):
+    made = example_batch(6, seed=1, density=0.4)
     path = write_overview(tmp_path, *made)
     before = path.read_bytes()
     monkeypatch.setattr(overview, "overview_page", lambda *args: 1 / 0)
@@ -184,7 +184,8 @@ def test_a_failure_leaves_the_old_page(rich, tmp_path, monkeypatch):
     assert path.read_bytes() == before and sorted(p.name for p in tmp_path.iterdir()) == ["index.html", "plots"]
 
 
-def test_300_factors_stay_small(tmp_path):
+def test_300_factors_stay_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(overview, "_save_plots", lambda *args: None)  # the page has its own copies
     page, (_, _, interactors) = written(tmp_path, n=300, seed=2, density=0.01)
     assert interactors["interactor"].nunique() > 200 and len(interactors) > 1000 and (tmp_path / "index.html").stat().st_size < 5e6
 
@@ -225,7 +226,7 @@ def test_similar_rows_stand_together():
     assert sorted(order) == list(range(5)) and abs(order.index(0) - order.index(2)) == abs(order.index(1) - order.index(3)) == 1
 
 
-@pytest.mark.parametrize("n, seed, density", [(2, 12, 0.9), (12, 1, 0.2), (30, 1, 0.5), (90, 1, 0.03)])
+@pytest.mark.parametrize("n, seed, density", [(2, 12, 0.9), (12, 1, 0.2), (30, 1, 0.5), (60, 1, 0.04)])
 @pytest.mark.filterwarnings("error")
 def test_figures_of_every_size(n, seed, density, tmp_path):
     _, summary, interactors = example_batch(n, seed, density, prefix=NASTY)
@@ -240,8 +241,10 @@ def test_an_interval_without_width_is_no_effect(tmp_path):
     batch, summary, interactors = example_batch(12, seed=1, density=0.3)
     interactors.loc[0, ["all_data_low", "all_data_high"]] = interactors.loc[0, "all_data_median"]
     interactors.loc[1, ["all_data_low", "all_data_median", "all_data_high", "delta_r2"]] = np.nan
+    interactors.loc[2, ["low_beside", "high_beside"]] = [-np.inf, np.inf]
     page = write_overview(tmp_path, batch, summary, interactors).read_text()
-    assert ranked(interactors)["effect"].isna().sum() == 2 and "nan" not in visible(page).lower() and 'data-v="nan"' not in page
+    assert ranked(interactors)["effect"].isna().sum() == 2 and "nan" not in visible(page).lower() and "−∞ to ∞" in page
+    assert not re.search('data-v="-?(nan|inf)"', page)
 
 
 # --- in a browser
@@ -292,7 +295,7 @@ def test_the_page_in_a_browser_without_network(tmp_path, which):
     if chromium is None:
         pytest.skip("no chromium here: make test installs it as root")
     options = {
-        "rich": dict(n=60, seed=3),
+        "rich": dict(n=40, seed=3),
         "nothing": dict(n=12, density=0),
         "awkward names": dict(n=14, seed=1, density=0.3, prefix=NASTY),
     }[which]

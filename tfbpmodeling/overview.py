@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.resources
 import math
 import os
-import tempfile
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -154,7 +154,7 @@ def _heatmap_axes(height: float, width: float, left: float, top: float) -> tuple
     ax.tick_params(top=True, bottom=False, labeltop=True, labelbottom=height > 7, labelright=width > 7, length=0)
     return fig, ax, scale
 
-
+# %% ../nbs/14_overview.ipynb #2255e101
 def _cells(ax: Axes, table: pd.DataFrame, effects: pd.DataFrame, limit: float, cell: float) -> None:
     x, y = effects.columns.get_indexer(table["interactor"]), effects.index.get_indexer(table["perturbed_tf"])
     patches = [Rectangle((i - 0.5, j - 0.5), 1, 1) for i, j in zip(x, y)]
@@ -189,7 +189,7 @@ def _heatmap_labels(ax: Axes, labels: list[list[str]], size: float) -> None:
     ax.hlines(np.arange(0.5, len(rows) - 1), -0.5, len(columns) - 0.5, **look)
     ax.spines[:].set(visible=True, color="0.6", lw=0.6)
 
-
+# %% ../nbs/14_overview.ipynb #7378f2ae
 def _heatmap_key(fig: Figure, limit: float, scale: float) -> None:
     "What marks and colours mean, at the top left."
     width, height = fig.get_size_inches() / scale
@@ -331,8 +331,13 @@ def cell(value: Any) -> Cell:
         return Cell("–", css="no")
     if isinstance(value, (int, float, np.number)):
         whole = float(value).is_integer() or 1e3 <= abs(value) < 1e15
-        return Cell(f"{value:,.0f}".replace("-", "−") if whole else number(float(value)), float(value), css="n")
+        return Cell(f"{value:,.0f}".replace("-", "−") if whole else number(float(value)), _key(value), css="n")
     return Cell(str(value))
+
+# %% ../nbs/14_overview.ipynb #08a11dd9
+def _key(value: float) -> float:
+    "A finite number to sort by."
+    return float(np.clip(value, -1e300, 1e300))
 
 
 def factor_cell(tf: str, name: str | None, link: str = "") -> Cell:
@@ -343,7 +348,7 @@ def factor_cell(tf: str, name: str | None, link: str = "") -> Cell:
 
 def span(low: float, high: float) -> Cell:
     "An interval as a cell; sorts by its lower end."
-    return cell(None) if pd.isna(low) or pd.isna(high) else Cell(f"{number(float(low))} to {number(float(high))}", float(low), css="i")
+    return cell(None) if pd.isna(low) or pd.isna(high) else Cell(f"{number(float(low))} to {number(float(high))}", _key(low), css="i")
 
 
 def make_table(label: str, columns: list[str], rows: list[list], caption: str = "") -> Table:
@@ -362,13 +367,17 @@ class _Page:
         self.factors, self.parameters = batch["factors"], batch.get("parameters") or {}
         self.outcomes = outcomes_of(batch, interactors)
         self.n = {kind: list(self.outcomes.values()).count(kind) for kind in OUTCOMES}
-        self.pairs = reciprocal_pairs(self.survivors)
+        self.pairs, self.chance = reciprocal_pairs(self.survivors), chance_pairs(self.survivors)
         self.levels = [float(self.parameters.get(f"{stage}_ci_level", default)) for stage, default in (("all_data", 98), ("topn", 90))]
 
     def report(self, tf: str) -> str:
         "Link to a factor's report; empty where there is none."
         report = self.factors.get(tf, {}).get("report")
         return quote(report) if report and (self.folder / report).is_file() else ""
+
+    @property
+    def leads(self) -> str:
+        return "The name leads to the factor's report." if any(map(self.report, self.factors)) else ""
 
     def factor(self, tf: str) -> Cell:
         return factor_cell(tf, self.factors.get(tf, {}).get("name"), self.report(tf))
@@ -408,7 +417,7 @@ def factor_table(page: _Page) -> Table:
         )
         kept = [cell(r[f"n_kept_{stage}"]) for stage in ("all_data", "topn")]
         row = [page.factor(tf), words, r["n_survivors"], r["n_beyond_main_effects"], Cell(_partners(mine), css="partners"), r["n_selected"],
-               kept[0]._replace(text=" → ".join(k.text for k in kept)), r["best_r2"], r["n_bound"], _seconds(r["seconds"])]  # fmt: skip
+               kept[0] if kept[0].value is None else kept[0]._replace(text=" → ".join(k.text for k in kept)), r["best_r2"], r["n_bound"], _seconds(r["seconds"])]  # fmt: skip
         rows.append((rank.index(kind), -mine["beyond_main_effects"].sum(), -len(mine), row))
     columns = [
         "factor",
@@ -422,9 +431,7 @@ def factor_table(page: _Page) -> Table:
         "genes it binds",
         "seconds",
     ]
-    return make_table(
-        "All factors", columns, [row[-1] for row in sorted(rows, key=lambda row: row[:3])], "The name leads to the factor's report."
-    )
+    return make_table("All factors", columns, [row[-1] for row in sorted(rows, key=lambda row: row[:3])], page.leads)
 
 
 def _partners(table: pd.DataFrame, most: int = 6) -> str:
@@ -436,7 +443,7 @@ def _partners(table: pd.DataFrame, most: int = 6) -> str:
 def _seconds(value: float) -> Cell:
     return cell(None) if pd.isna(value) else Cell(f"{value:,.1f}", float(value), css="n")
 
-
+# %% ../nbs/14_overview.ipynb #5ee50e32
 def left_out_table(page: _Page) -> Table:
     "Failed and not applicable factors, with reasons."
     rows = []
@@ -456,9 +463,9 @@ def pair_table(page: _Page) -> Table:
         rows.append([page.factor(a["perturbed_tf"]), float(a["effect"]), page.factor(b["perturbed_tf"]), float(b["effect"]),
                      Cell(("neither", "one way", "both ways")[p.n_beyond], css="yes" if p.n_beyond == 2 else ""), bool(np.sign(a["effect"]) == np.sign(b["effect"]))])  # fmt: skip
     columns = ["A", "effect when A is perturbed", "B", "effect when B is perturbed", "beyond main effects", "same sign"]
-    return make_table("Found both ways", columns, rows, "Standardised effects. Both names lead to their reports.")
+    return make_table("Found both ways", columns, rows, "Standardised effects.")
 
-
+# %% ../nbs/14_overview.ipynb #aff28c14
 def hub_table(page: _Page, most: int = 10) -> Table:
     "Interactors found with three factors or more."
     groups = page.survivors.groupby("interactor", sort=False)
@@ -484,7 +491,12 @@ def advice(page: _Page) -> list[tuple[str, str]]:
         both = page.pairs.head(3)
         names = ", ".join(" and ".join(page.survivors.loc[i, ["perturbed_tf_name", "interactor_name"]]) for i in both["first"])
         more = f" and {n_of(len(page.pairs) - 3, 'more pair')}" if len(page.pairs) > 3 else ""
-        says.append(("Look first", f"at what was found both ways, in two experiments: {names}{more}; then at the surest below."))
+        says.append(
+            (
+                "Look first",
+                f"at what was found both ways, in two experiments: {names}{more} (chance gives about {page.chance.mean():.0f}); then at the surest below.",
+            )
+        )
     elif n["found"]:
         says.append(
             ("Look first", "at the surest below: open a factor's report and see whether its lines part in the figure of the interaction.")
@@ -505,7 +517,7 @@ def advice(page: _Page) -> list[tuple[str, str]]:
         )
     return says
 
-
+# %% ../nbs/14_overview.ipynb #7fb4fbeb
 def _banner(page: _Page) -> str:
     left, total = page.n["waiting"], len(page.factors)
     if page.batch["status"] == "running":
@@ -524,10 +536,9 @@ def _pairs_words(page: _Page) -> str:
     words = f"{could:,} of {n_of(len(t), 'survivor')} {'names' if could == 1 else 'name'} an interactor that was itself perturbed in this batch. "
     if not len(page.pairs):
         return words + "No pair was found both ways (A with B, and B with A)."
-    chance = chance_pairs(t)
-    low, high = np.quantile(chance, [0.025, 0.975])
+    low, high = np.quantile(page.chance, [0.025, 0.975])
     words += f"{n_of(len(page.pairs), 'pair')} found both ways (A with B, and B with A). Random tables with as many survivors of each factor and of each interactor "
-    words += f"have {chance.mean():.1f} on average, {low:.0f} to {high:.0f} in 95 of 100. "
+    words += f"have {page.chance.mean():.1f} on average, {low:.0f} to {high:.0f} in 95 of 100. "
     return words + (
         "These are the likeliest true interactions." if len(page.pairs) > high else "So these pairs may be chance: look at each one."
     )
@@ -572,34 +583,29 @@ def overview_page(
     "The page as HTML."
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    n, t, words = (
-        page.n,
-        page.survivors,
-        f"Surest of {n_of(len(page.survivors), 'survivor')}, those beyond main effects first. The factor leads to its report.",
-    )
-    left_out, tables = left_out_table(page), [f for f in ("summary.csv", "interactors.csv", "batch.json") if (page.folder / f).is_file()]
-    counts = [(n[kind], what, kind == "found") for kind, what in OUTCOMES.items()]
-    counts += [(f"{k:,}", what, True) for k, what in ((len(t), "survivors"), (int(t["selected"].sum()), "selected"),
-                                                      (int(t["beyond_main_effects"].sum()), "beyond main effects"))]  # fmt: skip
-    sections = [*([("heatmap", "Who with whom"), ("pairs", "Found both ways"), ("survivors_per_factor", "Survivors per factor")] if figures else []), ("factors", "All factors"),
-                *([("survivors", "All survivors")] if figures else []), *([("left_out", "Without a result")] if left_out.rows else []),
-                ("how", "How to read this"), ("about", "Parameters, inputs and time")]  # fmt: skip
+    t, words = page.survivors, f"Surest of {n_of(len(page.survivors), 'survivor')}, those beyond main effects first. {page.leads}"
+    heatmap, distribution = figures or (None, None)
+    inputs = [[i["option"], i["path"], i["sha256"]] for i in page.batch["inputs"]]
     values = dict(
-        title=n_of(len(page.factors), "perturbed factor"), verdict=batch_verdict(page.batch, t), banner=_banner(page), counts=counts, advice=advice(page), facts=_facts(page),
-        top=page.survivor_table("Surest survivors", t.head(8), words, short=True), sections=sections, pairs_words=_pairs_words(page), pairs=pair_table(page),
-        heatmap=figures[0] if figures else None, distribution=figures[1] if figures else None, wide=bool(figures) and figures[0].figure.get_figwidth() > PAGE,
-        hubs=hub_table(page), factors=factor_table(page), survivors=page.survivor_table("All survivors", t), left_out=left_out,
-        parameters=parameter_table(page), inputs=make_table("Inputs", ["option", "file", "SHA-256"], [[i["option"], i["path"], i["sha256"]] for i in page.batch["inputs"]]),
-        times=time_table(page), files=tables, version=page.batch["version"],
+        title=n_of(len(page.factors), "perturbed factor"), version=page.batch["version"], verdict=batch_verdict(page.batch, t), banner=_banner(page),
+        counts=_counts(page), advice=advice(page), facts=_facts(page), top=page.survivor_table("Surest survivors", t.head(8), words, short=True),
+        heatmap=heatmap, wide=heatmap and heatmap.figure.get_figwidth() > PAGE, distribution=distribution,
+        pairs=pair_table(page), pairs_words=_pairs_words(page), hubs=hub_table(page),
+        factors=factor_table(page), survivors=page.survivor_table("All survivors", t), left_out=left_out_table(page),
+        parameters=parameter_table(page), inputs=make_table("Inputs", ["option", "file", "SHA-256"], inputs), times=time_table(page),
+        files=[f for f in ("summary.csv", "interactors.csv", "batch.json") if (page.folder / f).is_file()],
     )  # fmt: skip
-    templates = importlib.resources.files("tfbpmodeling") / "templates"
-    return (
-        Environment(loader=FileSystemLoader(str(templates)), autoescape=True, undefined=StrictUndefined)
-        .get_template("overview/index.html.j2")
-        .render(values)
-    )
+    loader = FileSystemLoader(str(importlib.resources.files("tfbpmodeling") / "templates"))
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("overview/index.html.j2").render(values)
 
 
+def _counts(page: _Page) -> list[tuple[str, str, bool]]:
+    "Number, words, and whether it counts findings."
+    t = page.survivors
+    found = [(len(t), "survivors"), (t["selected"].sum(), "selected"), (t["beyond_main_effects"].sum(), "beyond main effects")]
+    return [(f"{page.n[kind]:,}", what, kind == "found") for kind, what in OUTCOMES.items()] + [(f"{n:,}", what, True) for n, what in found]
+
+# %% ../nbs/14_overview.ipynb #68c21661
 def write_overview(
     folder: Path,  # of the batch
     batch: dict,  # batch.json
@@ -619,14 +625,12 @@ def write_overview(
 
 def _save_plots(folder: Path, figures: list[FigureSpec]) -> None:
     "Each file whole or not at all; those of an earlier batch that no longer hold are removed."
-    plots = folder / "plots"
+    plots, half = folder / "plots", folder / ".plots.half"
     plots.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".plots-") as half:
-        for figure in figures:
-            figure.save(Path(half))
-        for made in Path(half).iterdir():
-            os.replace(made, plots / made.name)
-    if not figures:
-        for name in ("heatmap", "survivor_distribution"):
-            for ending in ("png", "svg"):
-                (plots / f"{name}.{ending}").unlink(missing_ok=True)
+    shutil.rmtree(half, ignore_errors=True)
+    half.mkdir()
+    for figure in figures:
+        figure.save(half)
+    for name in ("heatmap.png", "heatmap.svg", "survivor_distribution.png", "survivor_distribution.svg"):
+        os.replace(half / name, plots / name) if figures else (plots / name).unlink(missing_ok=True)
+    half.rmdir()
