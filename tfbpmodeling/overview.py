@@ -512,7 +512,7 @@ def advice(page: _Page) -> list[tuple[str, str]]:
         says.append(
             (
                 f"{n_of(n['failed'], 'factor')} failed.",
-                "Why is said below. The same command with --retry_failed runs what failed again and keeps the rest.",
+                "“Without a result” says why. The same command with --retry_failed runs what failed again and keeps the rest.",
             )
         )
     return says
