@@ -19,6 +19,7 @@ HOME_OF = {  # module -> its public names
     "artifacts": ("read_run", "run_directory", "write_run"),
     "plots": ("interaction_figures", "run_figures", "save_figure"),
     "report": ("run_to_directory", "write_figures"),
+    "overview": ("write_overview",),
     "known_truth.simulation": ("SimulationConfig", "score_against_truth", "simulate_interactions"),
 }
 __all__ = sorted(name for names in HOME_OF.values() for name in names)

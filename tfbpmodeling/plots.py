@@ -738,7 +738,8 @@ class FigureSpec:
         "The figure as HTML that needs nothing else: image, alt text and caption."
         image = base64.b64encode(_small_png(self.png)).decode("ascii")
         alt, caption = html.escape(self.alt), html.escape(self.caption)
-        return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="700"><figcaption>{caption}</figcaption></figure>'
+        width = round(100 * self.figure.get_figwidth())
+        return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="{width}"><figcaption>{caption}</figcaption></figure>'
 
 
 def _drawn(function: Callable, *args) -> Callable[[], Figure]:
