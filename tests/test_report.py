@@ -252,7 +252,7 @@ def test_the_page_in_a_browser_without_network(pair, empty_run, tmp_path, which)
     )  # fmt: skip
     seen = json.loads(re.search(r"<title>(\{.*?\})</title>", done.stdout).group(1).replace("&quot;", '"'))
     assert seen["images"] >= 8 and seen["broken"] == 0 and seen["fetched"] == 0 and seen["wide"] <= 0, seen
-    assert not re.search("CONSOLE.*report.html", done.stderr)  # chromium has remarks of its own
+    assert not re.search("CONSOLE.*probe.html", done.stderr)  # chromium has remarks of its own
 
 
 # --- honest words
