@@ -298,6 +298,13 @@ def test_folds_without_a_gene_are_counted():
     assert list(BootstrapLassoCV().fit(X, y, strata, W).empty_folds_) == [1, 0]
 
 
+@pytest.mark.parametrize("n, p", [(25_000, 120), (400, 2000)])
+def test_genome_scale_and_many_terms(n, p):
+    X, y, _, w, folds = example(13, n, p, sparse=n > p)
+    fit = lasso_cv(X, y, w, folds)
+    assert fit.converged and kkt(X, y, w, fit) < 1e-10 and 0 < (fit.coef != 0).sum() < min(n, p)
+
+
 AS_NOBODY = """
 import logging, sys
 logging.basicConfig(level="INFO", format="%(message)s", stream=sys.stdout)
