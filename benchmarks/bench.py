@@ -123,26 +123,26 @@ def measured(fit: Callable, n_bootstraps: int, repeats: int) -> tuple[float, tup
     return statistics.median(times), result
 
 
-def compare(X, y, strata, n_bootstraps: int, repeats: int, tight: bool) -> None:
+def compare(name: str, X, y, strata, n_bootstraps: int, repeats: int, tight: bool) -> None:
     "One block of the table."
     weights = resamples(len(y), max(n_bootstraps, 16))
-    few, size = weights[:n_bootstraps], f"{X.shape[0]} × {X.shape[1]}"
+    few, size = weights[:n_bootstraps], f"{name} {X.shape[0]} × {X.shape[1]}".strip()
     at_once = 16 if X.shape[1] < 1000 else n_bootstraps  # ours is fast: more of them make a steady figure
     two, (alphas, coefs) = measured(lambda: ours(X, y, strata, weights[:at_once], 2), at_once, max(repeats, 3))
     one, _ = measured(lambda: ours(X, y, strata, weights[:at_once], 1), at_once, max(repeats, 3))
     line(size, "tfbpmodeling, exact, 2 threads", two, two)
     line("", "tfbpmodeling, exact, 1 thread", one, two)
     line("", "floor: matrix products, 1 thread", measured(lambda: floor(X, y, strata, few), n_bootstraps, repeats)[0], two)
-    for name, options in SCIKIT_LEARN.items():
-        if "1e-10" in name and not tight:
-            line("", f"{name}: not measured (hours)", float("nan"), two)
+    for called, options in SCIKIT_LEARN.items():
+        if "1e-10" in called and not tight:
+            line("", f"{called}: not measured (hours)", float("nan"), two)
             continue
         ways = {how: measured(partial(scikit_learn, X, y, strata, few, 2, options, how), n_bootstraps, repeats) for how in (True, False)}
         how = min(ways, key=lambda how: ways[how][0])
         seconds, (their_alphas, theirs) = ways[how]
         same = np.isclose(alphas[:n_bootstraps], their_alphas, rtol=1e-9)
         off = (np.abs(coefs[:n_bootstraps] - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(1e-300))[same].max(initial=0)
-        line("", f"{name} ({'2 processes' if how else 'n_jobs=2'})", seconds, two, f"{same.sum()}/{len(same)}", f"{off:.0e}")
+        line("", f"{called} ({'2 processes' if how else 'n_jobs=2'})", seconds, two, f"{same.sum()}/{len(same)}", f"{off:.0e}")
 
 
 def line(size: str, solver: str, seconds: float, ours: float, same: str = "", apart: str = "") -> None:
@@ -209,21 +209,21 @@ def main() -> None:
     given = parser.parse_args()
     start = time.perf_counter()
     compile_kernels()
-    cases = [(lambda: generated(1500, 40), 4, given.repeats, True)]  # problem, bootstraps, repeats, tol 1e-10 too
+    cases = [("", lambda: generated(1500, 40), 4, given.repeats, True)]  # problem, bootstraps, repeats, tol 1e-10 too
     if not given.quick:
         if YEAST.is_dir():
-            cases += [(lambda tf=tf: real(tf), 2, given.repeats, True) for tf in REAL]
+            cases += [(tf, lambda tf=tf: real(tf), 2, given.repeats, True) for tf in REAL]
         else:
             print("(no real tables: ../shared is not here)")
-        cases += [(lambda: generated(6000, 150), 4, given.repeats, True), (lambda: generated(6000, 300), 2, given.repeats, True)]
-        cases += [(lambda: generated(6000, 600), 2, 1, True), (lambda: generated(600, 2000), 2, 1, False)]
-        cases += [(lambda: generated(20_000, 1000), 2, 1, False)]
+        cases += [("", lambda: generated(6000, 150), 4, given.repeats, True), ("", lambda: generated(6000, 300), 2, given.repeats, True)]
+        cases += [("", lambda: generated(6000, 600), 2, 1, True), ("", lambda: generated(600, 2000), 2, 1, False)]
+        cases += [("", lambda: generated(20_000, 1000), 2, 1, False)]
     print(
         f"Wall time of one bootstrap (100 alphas, 4 folds) on two cores; median of {given.repeats} fits (of one for 600 terms and more).\n"
     )
     print("| genes × terms | solver | ms per bootstrap | times ours | same alpha | coefficients apart |\n|---|---|---:|---:|---:|---:|")
-    for make, n_bootstraps, repeats, tight in cases:
-        compare(*make(), n_bootstraps, repeats, tight)
+    for name, make, n_bootstraps, repeats, tight in cases:
+        compare(name, *make(), n_bootstraps, repeats, tight)
     problems = {"1500 × 40": generated(1500, 40)}
     if not given.quick:
         problems |= {"6000 × 150": generated(6000, 150)} | ({"YHR084W 573 × 230": real()} if YEAST.is_dir() else {})
