@@ -348,7 +348,7 @@ def test_wheel_says_what_settings_say(wheel):
     metadata = message_from_bytes(wheel.read(f"{info}/METADATA"))
     assert metadata["Version"] == settings()["version"]
     assert metadata["Requires-Python"] == ">=" + settings()["min_python"]
-    assert set(metadata.get_all("Provides-Extra")) == {"dev", "docs"}
+    assert set(metadata.get_all("Provides-Extra")) == {"cluster", "dev", "docs"}
     plain = [r for r in metadata.get_all("Requires-Dist") if "extra ==" not in r]
     assert len(plain) == len(settings()["requirements"].split())
     assert not [r for r in plain if r.startswith(("nbdev", "fastcore", "pytest", "ruff"))]
