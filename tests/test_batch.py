@@ -23,7 +23,7 @@ import pytest
 from examples import files_of, small_tables
 
 from tfbpmodeling.artifacts import read_run
-from tfbpmodeling.batch import directory_names, factor_files, locked, read_sources, run_batch
+from tfbpmodeling.batch import directory_names, factor_files, open_batch, read_sources, run_batch
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import BatchConfig, InputError
 from tfbpmodeling.report import MASTER, report_again
@@ -121,7 +121,9 @@ def test_every_factor_has_its_state_and_reason(mixed):
     assert summary["perturbed_tf"].tolist() == list(factors) and summary["name"][0] == "PHO4" and summary["fits_per_second"][0] > 0
     assert pd.read_parquet(place / "D" / "summary.parquet")["n_survivors"].tolist()[:2] == summary["n_survivors"].tolist()[:2]
     assert (
-        state_of(place / "D")["status"] == "failed" and factors["P"]["report"] == "P/report.html" and not (place / "D" / ".tables").exists()
+        state_of(place / "D")["status"] == "failed"
+        and factors["P"]["report"] == "P/report.html"
+        and not list((place / "D").glob(".tables*"))
     )
 
 
@@ -161,15 +163,17 @@ def test_the_same_command_again_computes_nothing(mixed, capsys):
     assert "2 done before and kept" in capsys.readouterr().err
 
 
-def test_only_the_changed_factor_is_computed_again(calm, tables, tmp_path):
-    shutil.copytree(calm, tmp_path / "D")
+def test_only_the_changed_factor_is_to_do(calm, tables, tmp_path):
     response, predictors = wide_tables()
+    config = BatchConfig(**tables, **QUICK, output_dir=str(calm), notebook=str(calm.parent / "lean.ipynb"))
+    assert open_batch(config, read_sources(config))[1] == []
     response.assign(Q=response["Q"].to_numpy()[::-1]).to_csv(tmp_path / "responses.csv")
-    config = BatchConfig(**tables | {"response_file": str(tmp_path / "responses.csv")}, **QUICK, output_dir=str(tmp_path / "D"))
-    config = dataclasses.replace(config, notebook=str(calm.parent / "lean.ipynb"))
-    run_batch(config, progress=False)
-    same = [n for n, c in numbers_of(calm).items() if numbers_of(tmp_path / "D").get(n) == c]
-    assert {n for n in numbers_of(calm) if n.startswith("P/")} <= set(same) and "Q/all_data_results/confidence_intervals.csv" not in same
+    changed = dataclasses.replace(config, response_file=str(tmp_path / "responses.csv"))
+    assert open_batch(changed, read_sources(changed))[1] == ["Q"]
+    (tmp_path / "black.txt").write_text("G0001\n")
+    with pytest.raises(InputError, match="--blacklist_file was False, now True"):
+        open_batch(dataclasses.replace(config, blacklist_file=str(tmp_path / "black.txt")), read_sources(config))
+    assert open_batch(dataclasses.replace(config, overwrite=True, perturbed_tfs="P"), read_sources(config))[1] == ["P"]
 
 
 def test_other_options_are_refused_with_the_difference(calm, tables, capsys):
@@ -226,7 +230,8 @@ def test_one_table_for_each_factor(tmp_path):
     assert list(factor_files("response_file", str(tmp_path / "R" / "*.csv"))) == ["P"]
 
 
-def test_the_batch_refuses_what_has_no_meaning(tables, tmp_path, capsys):
+def test_the_batch_refuses_what_has_no_meaning(tables, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tfbpmodeling.batch.CONNECT", 1)
     argv = ["batch", *words(tables), "--output_dir", str(tmp_path / "D")]
     for extra, says in (
         (["--timestamp"], "--timestamp has no meaning"),
@@ -352,29 +357,68 @@ def all_gone(processes: list[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=20)[1]
 
 
+ENGINES = ["inprocess", "kernel"] if len(ROUNDS) > 1 else ["inprocess"]
+
+
 @pytest.fixture(params=ROUNDS)
 def faulty(request, tmp_path, tables):
     return lambda **how: Faulty(tmp_path, tables, **how)
 
 
-def test_fault_cell_that_raises(faulty, calm, capsys):
-    case = faulty(act="raise ZeroDivisionError('<b>broken</b>')")
-    batch = run_batch(case.config, progress=False)
-    left = case.folder / "Q.failed"
-    assert (
-        batch.failed == {"Q": "a cell of the notebook failed: ZeroDivisionError: <b>broken</b>"} and batch.factors["P"]["state"] == "done"
+FAULTS = """{
+    "Q": "raise ZeroDivisionError('<b>broken</b>')",
+    "R": "raise MemoryError",
+    "S": "mark.unlink(); os._exit(7)",
+    "T": "time.sleep(600)",
+}"""
+
+
+def test_fault_of_single_factors(tmp_path, tables):
+    "Each keeps its error under its name, the others go on; asked to, the same command completes them."
+    response = pd.read_csv(tables["response_file"], index_col=0)
+    binding = pd.read_csv(tables["predictors_file"], index_col=0)
+    for name in "RST":
+        response[name], binding[name] = response["Q"], binding["Q"]
+    response.to_csv(tmp_path / "responses.csv")
+    binding.to_csv(tmp_path / "binding.csv")
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    cell = f"""
+import os, time
+from pathlib import Path
+mark = Path({str(marks)!r}, perturbed_tf)
+act = {FAULTS}.get(perturbed_tf)
+if act and not mark.exists():
+    mark.touch()
+    exec(act)
+"""
+    files = dict(
+        response_file=str(tmp_path / "responses.csv"), predictors_file=str(tmp_path / "binding.csv"), output_dir=str(tmp_path / "D")
     )
-    assert batch.factors["Q"]["directory"] == "Q.failed" and "ZeroDivisionError: &lt;b&gt;broken" in (left / "report.html").read_text()
-    assert "Traceback" in next(left.glob("*.log")).read_text() and json.loads((left / "run.json").read_text())["status"] == "failed"
-    assert run_batch(case.config, progress=False).failed  # not tried again unless asked
-    case.completes(calm, retry_failed=True)
-
-
-def test_fault_memory_error_and_fail_fast(faulty, calm):
-    case = faulty(act="raise MemoryError")
-    batch = run_batch(dataclasses.replace(case.config, perturbed_tfs="Q,P", fail_fast=True), progress=False)
-    assert list(batch.failed) == ["Q"] and batch.factors["P"]["state"] == "waiting"
-    case.completes(calm, retry_failed=True, perturbed_tfs="P,Q")
+    config = BatchConfig(**files, **QUICK, notebook=lean_notebook(tmp_path / "lean.ipynb", cell))
+    first = run_batch(dataclasses.replace(config, fail_fast=True, perturbed_tfs="Q,P"), progress=False)
+    assert list(first.failed) == ["Q"] and first.factors["P"]["state"] == "waiting"
+    run_batch(dataclasses.replace(config, time_limit=1, perturbed_tfs="T"), progress=False)
+    batch = run_batch(config, progress=False)
+    assert batch.failed == {
+        "Q": "a cell of the notebook failed: ZeroDivisionError: <b>broken</b>",
+        "R": "a cell of the notebook failed: MemoryError: ",
+        "S": "its process ended with status 7",
+        "T": "it did not end within --time_limit",
+    }
+    assert batch.factors["P"]["state"] == "done" and batch.factors["S"]["attempts"] == 2 and batch.state["status"] == "failed"
+    for name in "QRST":
+        left = tmp_path / "D" / f"{name}.failed"
+        assert batch.factors[name]["directory"] == left.name and json.loads((left / "run.json").read_text())["status"] == "failed"
+        assert name == "T" or "the run failed" in (left / "report.html").read_text()
+    assert "Traceback" in next((tmp_path / "D" / "Q.failed").glob("*.log")).read_text()
+    assert "ZeroDivisionError: &lt;b&gt;broken" in (tmp_path / "D" / "Q.failed" / "report.html").read_text()
+    for name in "ST":
+        (marks / name).touch()
+    batch = run_batch(dataclasses.replace(config, retry_failed=True), progress=False)
+    assert not batch.failed and not list((tmp_path / "D").glob("*.failed")) and batch.counts["done"] == 5
+    ours = numbers_of(tmp_path / "D")
+    assert ours["Q/interactor_vs_main_result.json"].replace(b'"Q:', b'"T:') == ours["T/interactor_vs_main_result.json"]
 
 
 @pytest.mark.parametrize("engine", ["inprocess", "kernel"])
@@ -406,7 +450,7 @@ def test_fault_time_limit(faulty, calm):
     case.completes(calm, retry_failed=True)
 
 
-@pytest.mark.parametrize("engine", ["inprocess", "kernel"])
+@pytest.mark.parametrize("engine", ENGINES)
 def test_fault_batch_killed(faulty, calm, engine):
     case = faulty(engine=engine)
     with case.command() as run:
@@ -418,11 +462,13 @@ def test_fault_batch_killed(faulty, calm, engine):
 
 
 @pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143)])
-def test_fault_signal(faulty, calm, name, status):
+def test_fault_signal_while_another_batch_asks(faulty, calm, name, status):
     case = faulty(engine="kernel" if name == "SIGINT" else "inprocess")
     with case.command(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as run:
         case.hung()
         processes = psutil.Process(run.pid).children(recursive=True)
+        with pytest.raises(InputError, match=f"another batch works in .*process {run.pid}"):
+            run_batch(case.config, progress=False)
         run.send_signal(getattr(signal, name))
         said = run.stderr.read()
         assert run.wait(timeout=60) == status and "run the same command again" in said, said
@@ -432,38 +478,58 @@ def test_fault_signal(faulty, calm, name, status):
     case.completes(calm)
 
 
-def test_fault_largest_file(faulty, calm):
-    "A file that cannot grow stands for a full disk: the batch stops with one sentence."
-    case = faulty(act="pass")
-    with case.command(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))) as run:
-        said = run.stderr.read()
-        assert run.wait() == 1 and "make room" in said and "Traceback" not in said, said
-    case.completes(calm)
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can mount")
 def test_fault_full_disk(faulty, calm):
-    case = faulty(act="pass")
+    "The batch stops with one sentence. A disk in memory where root may mount one, else a limit to the size of files."
+    case, limit = faulty(act="pass"), lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000, 12_000))
     case.folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", case.folder], capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
+    mounted = not subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", case.folder], capture_output=True).returncode
     try:
-        with case.command() as run:
+        with case.command(preexec_fn=None if mounted else limit) as run:
             said = run.stderr.read()
             assert run.wait() == 1 and "make room" in said and "Traceback" not in said, said
-        subprocess.run(["mount", "-o", "remount,size=50m", case.folder], check=True)
+        if mounted:
+            subprocess.run(["mount", "-o", "remount,size=50m", case.folder], check=True)
         case.completes(calm)
     finally:
-        subprocess.run(["umount", case.folder], check=True)
+        if mounted:
+            subprocess.run(["umount", case.folder], check=True)
 
 
-def test_fault_two_batches_on_one_folder(faulty, calm, capsys):
-    case = faulty()
-    with case.command() as run:
-        case.hung()
-        with pytest.raises(InputError, match=f"another batch works in .*process {run.pid}"):
-            run_batch(case.config, progress=False)
-        run.send_signal(signal.SIGTERM)
+# --- a cluster on this machine
+
+
+@pytest.fixture
+def dask_cluster(tmp_path):
+    "A Dask scheduler and two workers, as processes; their address, and the workers."
+    pytest.importorskip("distributed")
+    file, here = tmp_path / "scheduler.json", dict(cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    python = [sys.executable, "-m"]
+    scheduler = [*python, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-show"]
+    worker = [*python, "distributed.cli.dask_worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+    started = [subprocess.Popen([*scheduler, "--scheduler-file", str(file)], **here)]
+    started += [subprocess.Popen([*worker, "--scheduler-file", str(file)], **here) for _ in range(2)]
+    try:
+        while not file.exists() and started[0].poll() is None:
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], started[1:]
+    finally:
+        for process in reversed(started):
+            process.kill()
+            process.wait()
+
+
+def test_cluster_gives_the_same_numbers_though_a_worker_dies(faulty, calm, dask_cluster):
+    address, workers = dask_cluster
+    case, killed = faulty(), []
+
+    def kill_worker_of(pid: int) -> None:
+        killed.append(psutil.Process(pid).ppid())
+        os.kill(killed[0], signal.SIGKILL)
+
+    killer = case.meanwhile(kill_worker_of)
+    batch = run_batch(dataclasses.replace(case.config, scheduler=address), progress=False)
+    killer.join()
+    assert killed[0] in [w.pid for w in workers] and not batch.failed and batch.state["n_jobs"] is None
+    alive = next(w for w in workers if w.pid != killed[0])
+    assert not psutil.Process(alive.pid).children()  # the process of the batch ended with it
     case.completes(calm)
-    with locked(case.folder):
-        pass

@@ -27,7 +27,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -57,11 +57,11 @@ from .workflow import choose_seed, make_plan
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'ENDINGS', 'OWN_FILES', 'FILES', 'NEUTRAL', 'FINISHED', 'SUMMARY', 'INTERACTORS', 'FULL', 'KINDS',
+__all__ = ['log', 'ENDINGS', 'OWN_FILES', 'FILES', 'NEUTRAL', 'FINISHED', 'SUMMARY', 'INTERACTORS', 'FULL', 'KINDS', 'CONNECT',
            'OVERVIEW_EVERY', 'factor_files', 'Factor', 'Sources', 'read_sources', 'chosen_factors', 'directory_names',
            'counting_options', 'add_fingerprints', 'locked', 'Batch', 'read_findings', 'serve', 'attempt', 'Child',
-           'keep_partial', 'Local', 'run_on_worker', 'Cluster', 'open_batch', 'check_one', 'prepare', 'BatchStopped',
-           'run_batch']
+           'keep_partial', 'Local', 'run_on_worker', 'end_on_worker', 'Cluster', 'open_batch', 'check_one', 'prepare',
+           'BatchStopped', 'run_batch']
 
 # %% ../nbs/10_batch.ipynb #f5b598ac
 ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
@@ -179,7 +179,7 @@ def _add_binding(config: BatchConfig, factors: dict[str, Factor], files: dict[st
     for factor in factors.values():
         if not factor.predictors_file:
             factor.reason = f"no table of its binding in {config.predictors_file}"
-        elif factor.predictors is not None and factor.name not in factor.predictors.columns:
+        elif not factor.reason and factor.predictors is not None and factor.name not in factor.predictors.columns:
             factor.reason = f"no column of its binding in {Path(factor.predictors_file).name}"
 
 
@@ -469,6 +469,9 @@ def serve() -> None:
     sys.path.insert(0, "")  # as a kernel has it
     inbox = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
+    import papermill  # noqa: F401  the first run need not wait for it
+
+    os.write(replies, b'{"ready": true}\n')
     while True:
         os.write(replies, json.dumps(attempt(inbox.get())).encode() + b"\n")
 
@@ -532,16 +535,18 @@ class Child:
         self,
         task: dict,
         stopped: Callable[[], bool],  # asked several times a second
-        time_limit: float | None = None,  # seconds
+        time_limit: float | None = None,  # seconds; the start of the process does not count
     ) -> dict:  # the reply of `attempt`, or what happened instead
         "Run a task, and wait for its end."
-        if self.process is None or self.process.poll() is not None:
-            self.start()
-        until = time.monotonic() + (time_limit or math.inf)
         try:
-            self.process.stdin.write(json.dumps(task).encode() + b"\n")
-            self.process.stdin.flush()
-            reply = self._reply(stopped, until)
+            reply = {"ok": True}
+            if self.process is None or self.process.poll() is not None:
+                self.start()
+                reply = {"ok": True} | self._reply(stopped, math.inf)
+            if reply["ok"]:
+                self.process.stdin.write(json.dumps(task).encode() + b"\n")
+                self.process.stdin.flush()
+                reply = self._reply(stopped, time.monotonic() + (time_limit or math.inf))
         except BrokenPipeError:
             reply = self._lost()
         if not reply["ok"]:
@@ -573,15 +578,15 @@ class Child:
 
     def kill(self) -> None:
         "End the process and what it started, at once."
-        if self.process is None:
+        process, self.process = self.process, None
+        if process is None:
             return
-        _end_children(self.process.pid)
-        self.process.kill()
-        self.process.wait()
-        self.process.stdin.close()
-        self.process.stdout.close()
-        self.errors.close()
-        self.process = None
+        _end_children(process.pid)
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, self.errors):
+            with suppress(BrokenPipeError):
+                pipe.close()
 
 # %% ../nbs/10_batch.ipynb #dbd63f35
 def keep_partial(task: dict, pid: int, reply: dict) -> None:
@@ -642,16 +647,24 @@ class Local:
             watcher.join(timeout=30)
 
 # %% ../nbs/10_batch.ipynb #c0dbe33f
-_of_thread = threading.local()
+_children: dict[str, Child] = {}  # in a Dask worker: tables -> process
 
 
 def run_on_worker(
     task: dict,
 ) -> dict:  # the reply
     "What a Dask worker does for one run."
-    if not hasattr(_of_thread, "child"):
-        _of_thread.child = Child(task["config"]["n_cpus"])
-    return _of_thread.child.run(task, lambda: not Path(task["tables"]).exists(), task["time_limit"])
+    child = _children.setdefault(task["tables"], Child(task["config"]["n_cpus"]))
+    return child.run(task, lambda: not Path(task["tables"]).exists(), task["time_limit"])
+
+
+def end_on_worker(tables: str) -> None:
+    "End the process that a Dask worker keeps for a batch."
+    if tables in _children:
+        _children.pop(tables).kill()
+
+
+CONNECT = 10  # seconds
 
 
 class Cluster:
@@ -663,17 +676,18 @@ class Cluster:
         except ImportError:
             raise InputError("--scheduler needs Dask: pip install 'tfbpmodeling[cluster]'") from None
         try:
-            self.client = Client(config.scheduler, timeout=15, set_as_default=False)
+            self.client = Client(config.scheduler, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as e:
             raise InputError(f"--scheduler {config.scheduler}: no Dask scheduler answers there ({type(e).__name__}: {e})") from None
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         if not workers:
             log.warning("the scheduler %s has no workers yet", config.scheduler)
         self.slots = config.n_jobs or max(1, len(workers))
-        self.ended, self.names = as_completed(), {}
+        self.ended, self.names, self.tables = as_completed(loop=self.client.loop), {}, ""
 
     def start(self, name: str, task: dict) -> None:
         "Take up a run."
+        self.tables = task["tables"]
         future = self.client.submit(run_on_worker, task, key=f"{name}-{secrets.token_hex(4)}", pure=False)
         self.names[future.key] = name, future
         self.ended.add(future)
@@ -697,8 +711,11 @@ class Cluster:
         "Give up what is under way."
         try:
             self.client.cancel([future for _, future in self.names.values()], force=True)
+            self.client.run(end_on_worker, self.tables, on_error="ignore")
+        except (OSError, RuntimeError, TimeoutError) as error:  # the scheduler may be gone
+            log.debug("the cluster did not answer: %s", error)
         finally:
-            self.client.close(timeout=10)
+            self.client.close(timeout=CONNECT)
 
 # %% ../nbs/10_batch.ipynb #79c285cd
 def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]:  # the batch; the factors to compute, in order
@@ -823,9 +840,8 @@ def check_one(batch: Batch, sources: Sources, to_do: list[str]) -> None:
 
 def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]:  # factor -> task
     "Write the tables for the runs, and say what each has to do."
-    config, tables = batch.config, batch.folder / ".tables"
-    shutil.rmtree(tables, ignore_errors=True)
-    remove_stale(batch.folder)
+    config, tables = batch.config, batch.folder / f".tables-{secrets.token_hex(4)}"  # a new name, for a process may remember the old ones
+    _tidy(batch.folder)
     shared = ""
     if sources.shared is not None:
         (batch.folder / "input_data").mkdir(exist_ok=True)
@@ -837,6 +853,13 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
     store_tables(tables, factors, sources.blacklist, sources.gene_names)
     places = directory_names(list(sources.factors), config.output_suffix)
     return {name: _task(sources.factors[name], batch, places[name], tables) for name in to_do}
+
+
+def _tidy(folder: Path) -> None:
+    "Remove what is only of use while a batch runs."
+    for tables in folder.glob(".tables-*"):
+        shutil.rmtree(tables, ignore_errors=True)
+    remove_stale(folder)
 
 
 def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: str) -> FactorTables:
@@ -871,10 +894,12 @@ def run_batch(
         log.info("%d TFs: %s", len(batch.factors), _in_words(batch, len(to_do)))
         for name, reason in batch.failed.items():
             log.warning("%s failed before: %s (--retry_failed tries again)", name, reason)
+        bad = config.fail_fast and any(sources.factors[name].error for name in batch.failed)
+        pool = (Cluster if config.scheduler else Local)(config) if to_do and not bad else None
         try:
-            tasks = prepare(batch, sources, to_do) if to_do else {}
             batch.write()
-            _work(batch, tasks, progress)
+            if pool:
+                _work(batch, pool, prepare(batch, sources, to_do), progress)
             batch.state["status"] = "failed" if batch.failed else "done"
         except OSError as error:
             batch.state["status"] = "failed"
@@ -883,7 +908,7 @@ def run_batch(
             batch.state["status"] = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
             raise
         finally:
-            _close(batch)
+            _close(batch, pool)
     return batch
 
 
@@ -894,13 +919,17 @@ def _in_words(batch: Batch, n_to_do: int) -> str:
     return ", ".join(f"{n} {what}" for n, what in words if n)
 
 
-def _close(batch: Batch) -> None:
-    "Leave a state from which the same command goes on."
+def _close(batch: Batch, pool: Local | Cluster | None) -> None:
+    "End every process, and leave a state from which the same command goes on."
+    for tables in batch.folder.glob(".tables-*"):  # workers of a cluster stop at that
+        shutil.rmtree(tables, ignore_errors=True)
+    if pool:
+        pool.close()
     for name, entry in batch.factors.items():
         if entry["state"] == "running":
             batch.note(name, state="waiting", started=None)
     batch.state["ended"] = _now()
-    shutil.rmtree(batch.folder / ".tables", ignore_errors=True)
+    _tidy(batch.folder)
     try:
         batch.write()
         _overview(batch)
@@ -920,36 +949,28 @@ def _overview(batch: Batch) -> None:
 OVERVIEW_EVERY = 30.0  # seconds
 
 
-def _work(batch: Batch, tasks: dict[str, dict], progress: bool | None) -> None:
-    if not tasks:
-        return
-    pool = (Cluster if batch.config.scheduler else Local)(batch.config)
+def _work(batch: Batch, pool: Local | Cluster, tasks: dict[str, dict], progress: bool | None) -> None:
     waiting, running, began, overview = list(tasks), {}, time.monotonic(), time.monotonic()
     with _factor_bar(batch, len(tasks), progress) as tell:
-        try:
-            while waiting or running:
-                while waiting and len(running) < pool.slots:
-                    name = waiting.pop(0)
-                    running[name] = time.monotonic()
-                    batch.note(name, state="running", started=_now(), attempts=batch.factors[name]["attempts"] + 1)
-                    pool.start(name, tasks[name])
-                    batch.write()
-                for name, reply in pool.finished():
-                    seconds = round(time.monotonic() - running.pop(name), 1)
-                    if _settle_reply(batch, name, tasks[name], reply, seconds):
-                        waiting.insert(0, name)
-                        continue
-                    tell(name)
-                    batch.state["fits_per_second"] = _rate(batch, tasks, time.monotonic() - began)
-                    batch.write()
-                    if batch.config.fail_fast and batch.factors[name]["state"] == "failed":
-                        return
-                if time.monotonic() - overview > OVERVIEW_EVERY:
-                    _overview(batch)
-                    overview = time.monotonic()
-        finally:
-            shutil.rmtree(batch.folder / ".tables", ignore_errors=True)  # workers of a cluster stop at that
-            pool.close()
+        while waiting or running:
+            while waiting and len(running) < pool.slots:
+                name = waiting.pop(0)
+                running[name] = time.monotonic()
+                batch.note(name, state="running", started=_now(), attempts=batch.factors[name]["attempts"] + 1)
+                batch.write()
+                pool.start(name, tasks[name])
+            for name, reply in pool.finished():
+                if _settle_reply(batch, name, tasks[name], reply, round(time.monotonic() - running.pop(name), 1)):
+                    waiting.insert(0, name)
+                    continue
+                tell(name)
+                batch.state["fits_per_second"] = _rate(batch, tasks, time.monotonic() - began)
+                batch.write()
+                if batch.config.fail_fast and batch.factors[name]["state"] == "failed":
+                    return
+            if time.monotonic() - overview > OVERVIEW_EVERY:
+                _overview(batch)
+                overview = time.monotonic()
 
 
 def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: float) -> bool:  # True: try again
