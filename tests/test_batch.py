@@ -6,6 +6,7 @@ ROUNDS=10 repeats the faults (make stress).
 import dataclasses
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -533,3 +534,19 @@ def test_cluster_gives_the_same_numbers_though_a_worker_dies(faulty, calm, dask_
     alive = next(w for w in workers if w.pid != killed[0])
     assert not psutil.Process(alive.pid).children()  # the process of the batch ended with it
     case.completes(calm)
+
+
+# --- the files that the documentation hands out
+
+
+def test_files_for_clusters_are_whole():
+    docs = ROOT / "docs"
+    subprocess.run(["bash", "-n", docs / "slurm_array.sh"], check=True)
+    compile((docs / "slurm_dask.py").read_text(), "slurm_dask.py", "exec")
+    known = {f"--{name}" for name in BatchConfig().to_dict()}
+    for name in ("slurm_array.sh", "Snakefile"):
+        command = (docs / name).read_text().partition("linear_perturbation_binding_modeling")[2]
+        assert set(re.findall(r"--[a-z_]+", command)) - known == set(), name
+    options = (docs / "slurm_dask.py").read_text().partition("BatchConfig(\n")[2].partition("        )\n")[0]
+    assert {f"--{name}" for name in re.findall(r"(\w+)=", options)} <= known
+    assert all(file in (docs / "batches.md").read_text() for file in ("slurm_array.sh", "slurm_dask.py", "Snakefile"))

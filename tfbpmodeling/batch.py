@@ -729,22 +729,19 @@ def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]
     add_fingerprints(config, sources, seed)
     entries = before["factors"] if same else {}
     asked = chosen_factors(config, sources)
-    kept_too = [
-        n for n, e in entries.items() if n not in asked and n in sources.factors and e.get("fingerprint") == sources.factors[n].fingerprint
-    ]
-    places = directory_names(list(sources.factors), config.output_suffix)
-    order = [n for n in entries if n in kept_too or n in asked]
+    kept = [n for n, e in entries.items() if n in asked or (n in sources.factors and e["fingerprint"] == sources.factors[n].fingerprint)]
     order = (
-        [n for n in sources.factors if n in asked or n in kept_too]
-        if config.perturbed_tfs == ("all",)
-        else [*order, *(n for n in asked if n not in order)]
+        [n for n in sources.factors if n in {*asked, *kept}] if config.perturbed_tfs == ("all",) else list(dict.fromkeys([*kept, *asked]))
     )
-    batch = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None))
-    to_do = []
+    places = directory_names(list(sources.factors), config.output_suffix)
+    batch, to_do = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None)), []
     for name in order:
-        batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
-        if batch.factors[name]["state"] == "waiting":
+        entry = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
+        if entry["state"] == "waiting" and name not in asked:
+            continue
+        if entry["state"] == "waiting":
             to_do.append(name)
+        batch.factors[name] = entry
         batch.note(name)
     return batch, to_do
 
