@@ -91,6 +91,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tfbpmodeling.batch._kept_intervals': ('batch.html#_kept_intervals', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch._leave_nothing': ('batch.html#_leave_nothing', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch._listen': ('batch.html#_listen', 'tfbpmodeling/batch.py'),
+                                    'tfbpmodeling.batch._new_entry': ('batch.html#_new_entry', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch._new_state': ('batch.html#_new_state', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch._now': ('batch.html#_now', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch._outcome': ('batch.html#_outcome', 'tfbpmodeling/batch.py'),

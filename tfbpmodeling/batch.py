@@ -143,6 +143,10 @@ def read_sources(config: BatchConfig) -> Sources:
     shared = _common_predictors(factors) if bindings is None else None
     for factor in factors.values():
         factor.reason = factor.reason or _why_not(factor, config, set(blacklist))
+        try:
+            Config(perturbed_tf=factor.name)
+        except InputError as e:
+            factor.error = factor.error or str(e)
     return Sources(factors, blacklist, gene_names, inputs, shared)
 
 
@@ -736,13 +740,18 @@ def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]
     places = directory_names(list(sources.factors), config.output_suffix)
     batch, to_do = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None)), []
     for name in order:
-        entry = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
-        if entry["state"] == "waiting" and name not in asked:
-            continue
-        if entry["state"] == "waiting":
-            to_do.append(name)
-        batch.factors[name] = entry
-        batch.note(name)
+        batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
+        try:
+            batch.note(name)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("%s is computed again: its run directory is damaged (%s)", name, error)
+            batch.factors[name] = _new_entry(sources, name)
+            batch.note(name)
+        if batch.factors[name]["state"] == "waiting":
+            if name in asked:
+                to_do.append(name)
+            else:
+                del batch.factors[name]
     return batch, to_do
 
 
@@ -786,8 +795,7 @@ def _now() -> str:
 def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None, target: Path, asked: bool) -> dict:
     "What a factor's state is at the start."
     factor, again = sources.factors[name], config.overwrite and asked
-    empty = dict(reason=None, seconds=None, started=None, ended=None, directory=None, report=None, attempts=0)
-    entry = dict(name=sources.gene_names.get(name, name), state="waiting", **empty, fingerprint=factor.fingerprint)
+    entry = _new_entry(sources, name)
     if factor.reason:
         return entry | dict(state="not_applicable", reason=factor.reason)
     settle(target)
@@ -801,6 +809,11 @@ def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None
     if factor.error:
         return entry | dict(state="failed", reason=factor.error)
     return entry
+
+
+def _new_entry(sources: Sources, name: str) -> dict:
+    empty = dict(reason=None, seconds=None, started=None, ended=None, directory=None, report=None, attempts=0)
+    return dict(name=sources.gene_names.get(name, name), state="waiting", **empty, fingerprint=sources.factors[name].fingerprint)
 
 
 def _finished(target: Path, run: dict, before: dict) -> dict:
@@ -896,11 +909,12 @@ def run_batch(
         try:
             batch.write()
             if pool:
+                batch.state["n_jobs"] = pool.slots
                 _work(batch, pool, prepare(batch, sources, to_do), progress)
             batch.state["status"] = "failed" if batch.failed else "done"
         except OSError as error:
             batch.state["status"] = "failed"
-            raise BatchStopped(f"the state cannot be written ({error}): make room, then run the same command again") from error
+            raise BatchStopped(f"{batch.folder} cannot be used ({error}): make room, then run the same command again") from error
         except BaseException as error:
             batch.state["status"] = "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
             raise
@@ -975,6 +989,10 @@ def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: flo
     entry, target = batch.factors[name], batch.folder / task["directory"]
     about = dict(seconds=seconds, ended=_now())
     if reply["ok"]:
+        for _ in range(120):
+            if (target / "run.json").is_file():
+                break
+            time.sleep(0.5)  # a shared file system may show late what another node wrote
         batch.note(name, **_finished(target, _json(target / "run.json"), entry | about))
         return False
     if reply["kind"] == "full":
