@@ -1,5 +1,6 @@
 # make demo    install the package here and run it on generated data with known truth
 # make test    everything that must hold: notebooks in step with the package, notebooks run, tests
+# make stress  the faults of a batch (kills, full disk, signals) ten times in a row: 20 to 40 minutes
 # make bench   our lasso against scikit-learn's, measured now on this machine
 # make docs    the documentation site, in _docs/
 # make sync    after editing notebooks: format, clean, export
@@ -21,7 +22,7 @@ INSTALL = $(BIN)/python -m pip install -qq --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test check sync bench docs clean distclean browser
+.PHONY: help demo test check sync stress bench docs clean distclean browser
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -73,6 +74,10 @@ sync: $(VENV)/installed-dev
 	$(BIN)/nbdev_export
 	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
 	$(BIN)/python docs/readme.py
+
+stress: export ROUNDS = 10
+stress: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/test_batch.py -k 'fault or cluster'
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)

@@ -202,7 +202,9 @@ def test_import_of_the_package_is_light():
     assert python(f"import tfbpmodeling; dir(tfbpmodeling); tfbpmodeling.__version__; {LOADED}").split() == []
 
 
-@pytest.mark.parametrize("args", [["--help"], ["linear_perturbation_binding_modeling", "--help"], ["--version"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "args", [["--help"], ["linear_perturbation_binding_modeling", "--help"], ["batch", "--help"], ["--version"]], ids=" ".join
+)
 def test_help_is_light(args):
     code = f"""
 import sys

@@ -10,7 +10,7 @@ __all__ = ['HOME_OF']
 
 # %% ../nbs/13_public_names.ipynb #b9f6fe25
 HOME_OF = {  # module -> its public names
-    "config": ("Config", "InputError"),
+    "config": ("BatchConfig", "Config", "InputError"),
     "modeling_data": ("ModelingData", "load_modeling_data", "make_modeling_data", "read_table"),
     "design_matrix": ("Design", "all_data_terms", "make_design"),
     "lasso": ("BootstrapLassoCV",),
@@ -20,6 +20,7 @@ HOME_OF = {  # module -> its public names
     "plots": ("interaction_figures", "run_figures", "save_figure"),
     "report": ("run_to_directory", "write_figures"),
     "overview": ("write_overview",),
+    "batch": ("Batch", "run_batch"),
     "known_truth.simulation": ("SimulationConfig", "score_against_truth", "simulate_interactions"),
 }
 __all__ = sorted(name for names in HOME_OF.values() for name in names)

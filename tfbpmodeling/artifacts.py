@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import re
+import secrets
 import shutil
 import socket
 from collections.abc import Iterator
@@ -27,13 +28,14 @@ from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
 from .config import Config, InputError
 from .design_matrix import make_design
 from .interactor_significance import ROBUST, compare_none
-from .modeling_data import EXACT, InputFile, ModelingData, read_table
+from .modeling_data import EXACT, InputFile, ModelingData, Storage, read_table, transform_predictors
 from .workflow import BestModel, RunResult
 
 # %% auto #0
-__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'slug', 'run_name', 'settle', 'put_in_place', 'run_directory', 'write_json',
-           'write_csv', 'read_csv', 'write_stage', 'stage_tables', 'write_best_model', 'write_significance',
-           'write_indices', 'write_input_data', 'data_summary', 'versions', 'write_manifest', 'write_run', 'read_run']
+__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'slug', 'run_name', 'settle', 'put_in_place', 'run_directory', 'remove_stale',
+           'write_json', 'replace_file', 'json_text', 'write_csv', 'read_csv', 'write_stage', 'stage_tables',
+           'write_best_model', 'write_significance', 'write_indices', 'write_input_data', 'data_summary', 'versions',
+           'write_manifest', 'write_run', 'read_run']
 
 # %% ../nbs/07_artifacts.ipynb #99b16bed
 def slug(
@@ -89,9 +91,10 @@ def put_in_place(
 def run_directory(
     config: Config,
     now: datetime | None = None,
+    name: str | None = None,  # of the folder; None: the run's name
 ) -> Iterator[Path]:
     "A folder to write a run into; it gets its final name when the block ends well."
-    target = Path(config.output_dir) / run_name(config, now)
+    target = Path(config.output_dir) / (name or run_name(config, now))
     made = _make_parents(target.parent)
     try:
         _check_target(target, config.overwrite)
@@ -135,18 +138,25 @@ def _check_target(target: Path, overwrite: bool) -> None:
 
 
 def _new_partial(target: Path) -> Path:
-    "A hidden folder for this process; those of dead processes of this machine are removed."
+    "A hidden folder for this attempt; those of dead processes of this machine are removed."
+    remove_stale(target.parent, target.name)
     host = slug(socket.gethostname())
-    for stale in target.parent.glob(f".{target.name}.partial-{host}-*"):
-        if not _alive(int(stale.name.rpartition("-")[2])):
-            shutil.rmtree(stale, ignore_errors=True)
-    partial = target.with_name(f".{target.name}.partial-{host}-{os.getpid()}")
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = target.with_name(f".{target.name}.partial-{host}-{os.getpid()}.{secrets.token_hex(3)}")
     try:
         partial.mkdir()
     except OSError as e:
         raise InputError(f"--output_dir {target.parent} cannot be written ({e.strerror}): name a folder that you may write") from None
     return partial
+
+
+def remove_stale(
+    parent: Path,
+    name: str = "*",  # of the run directory
+) -> None:
+    "Remove what dead processes of this machine left half-written."
+    for stale in parent.glob(f".{name}.partial-{slug(socket.gethostname())}-*"):
+        if not _alive(int(stale.name.rpartition("-")[2].partition(".")[0])):
+            shutil.rmtree(stale, ignore_errors=True)
 
 
 def _alive(pid: int) -> bool:
@@ -168,7 +178,7 @@ def _keep_failed(partial: Path, target: Path) -> Path:
 # %% ../nbs/07_artifacts.ipynb #3ce72475
 def write_json(path: Path, value) -> None:
     "Write JSON; NaN becomes null."
-    path.write_text(json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json_text(value), encoding="utf-8")
 
 
 def _plain(value):
@@ -180,6 +190,24 @@ def _plain(value):
     if isinstance(value, np.generic):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def replace_file(
+    path: Path,
+    content: bytes | str,
+) -> None:
+    "Write a file that readers find whole, the old one or the new one, wherever the program dies."
+    half = path.with_name(f".{path.name}.half")
+    with open(half, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(half, path)
+
+
+def json_text(value) -> str:
+    "JSON for reading; NaN becomes null."
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_csv(path: Path, table: pd.DataFrame, index: bool = False) -> None:
@@ -287,8 +315,10 @@ def write_input_data(folder: Path, result: RunResult) -> None:
     data, inputs = result.data, folder / "input_data"
     inputs.mkdir()
     write_csv(inputs / "processed_response.csv", data.response.rename(data.response_column).rename_axis("gene").to_frame(), index=True)
-    write_csv(inputs / "processed_predictors.csv", data.predictors.rename_axis("gene"), index=True)
-    write_indices(inputs / "bootstrap_indices.csv", result)
+    if not data.storage.predictors:
+        write_csv(inputs / "processed_predictors.csv", data.predictors.rename_axis("gene"), index=True)
+    if data.storage.indices:
+        write_indices(inputs / "bootstrap_indices.csv", result)
     write_json(inputs / "data_summary.json", data_summary(result))
 
 
@@ -296,7 +326,8 @@ def data_summary(result: RunResult) -> dict:
     "data_summary.json: what was modelled and what was left out."
     data, design = result.data, result.design
     shown = {i: data.gene_names[i] for i in (*data.genes, *data.predictors.columns) if i in data.gene_names}
-    return dict(
+    shared = dict(predictors_file=data.storage.predictors) if data.storage.predictors else {}
+    return shared | dict(
         perturbed_tf=data.perturbed_tf,
         response_column=data.response_column,
         transform_predictors=data.transform,
@@ -360,7 +391,8 @@ def _findings(folder: Path, result: RunResult) -> dict:
         "topn_result_object/result_obj_coefs_alphas.pkl",
         "best_all_data_model.pkl",
     )
-    return dict(
+    mark = dict(fingerprint=result.data.storage.fingerprint) if result.data.storage.fingerprint else {}
+    return mark | dict(
         seed=result.seed,
         response_column=result.data.response_column,
         verdict=result.verdict,
@@ -421,12 +453,35 @@ def _read_json(path: Path):
 
 def _read_data(folder: Path, facts: dict) -> tuple[ModelingData, dict]:
     summary = _read_json(folder / "input_data" / "data_summary.json")
-    response, predictors = (read_table(folder / "input_data" / f"processed_{n}.csv") for n in ("response", "predictors"))
+    response = read_table(folder / "input_data" / "processed_response.csv")
+    predictors = _read_predictors(folder / "input_data", summary, response.index)
     known = summary["dropped_ids"]  # ids of genes in one table only are not stored: blanks keep their count
     dropped = {reason: tuple(known.get(reason, [""] * n)) for reason, n in summary["genes_dropped"].items()}
     inputs = tuple(InputFile(**i) for i in facts["inputs"])
-    kind = dict(inputs=inputs, gene_names=summary["gene_names"], transform=summary["transform_predictors"], warnings=(), dropped=dropped)
+    kind = dict(
+        inputs=inputs,
+        gene_names=summary["gene_names"],
+        storage=_storage(folder, summary, facts),
+        transform=summary["transform_predictors"],
+        warnings=(),
+        dropped=dropped,
+    )
     return ModelingData(facts["perturbed_tf"], summary["response_column"], response.iloc[:, 0], predictors, **kind), summary
+
+
+def _read_predictors(inputs: Path, summary: dict, genes: pd.Index) -> pd.DataFrame:
+    "The run's own table; in a batch the rows of the table that all runs share, transformed as the run did."
+    if "predictors_file" not in summary:
+        return read_table(inputs / "processed_predictors.csv")
+    table = read_table(inputs / summary["predictors_file"])
+    if not genes.isin(table.index).all():
+        raise InputError(f"{inputs / summary['predictors_file']} is of another batch: it lacks genes of this run; run the batch again")
+    return transform_predictors(table.loc[genes], summary["transform_predictors"])[0]
+
+
+def _storage(folder: Path, summary: dict, facts: dict) -> Storage:
+    indices = (folder / "input_data" / "bootstrap_indices.csv").is_file()
+    return Storage(summary.get("predictors_file", ""), indices, facts.get("fingerprint", ""))
 
 # %% ../nbs/07_artifacts.ipynb #6d6275a4
 def _read_stage(folder: Path, stage: str) -> BootstrapModelResults | None:

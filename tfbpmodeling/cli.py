@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .config import Config, InputError, did_you_mean, option
+from .config import BatchConfig, Config, InputError, did_you_mean, option
 
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
-           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_simulate', 'DemoConfig',
-           'command_demo', 'command_notebook', 'command_report', 'add_run_options', 'add_simulation_options',
-           'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse',
-           'console_log', 'main']
+           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
+           'DemoConfig', 'command_demo', 'command_notebook', 'command_report', 'add_run_options', 'add_batch_options',
+           'add_simulation_options', 'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser',
+           'split_command', 'parse', 'console_log', 'main']
 
 # %% ../nbs/12_cli.ipynb #cbcad15d
 GROUPS = {
@@ -30,6 +30,7 @@ GROUPS = {
     "terms": "terms of the model",
     "significance": "interactor significance (stage 5)",
     "output": "what to write",
+    "batch": "how the TFs are shared out",
     "tables": "the generated tables",
     "truth": "the planted truth",
 }
@@ -48,11 +49,11 @@ def add_options(
         if only is not None and f.name not in only:
             continue
         meta = f.metadata
-        if meta["group"] not in groups:
+        if meta["group"] and meta["group"] not in groups:
             groups[meta["group"]] = parser.add_argument_group(GROUPS[meta["group"]])
-        group = groups[meta["group"]]
+        group = groups.get(meta["group"], parser)
         flag = DASHED.get(f.name, f"--{f.name}")
-        about = meta["help"].replace("%", "%%")
+        about = meta["help"].replace("%", "%%") if meta["group"] else argparse.SUPPRESS
         if f.type == "bool":
             group.add_argument(flag, dest=f.name, action="store_true", default=argparse.SUPPRESS, help=about)
             continue
@@ -63,7 +64,7 @@ def add_options(
             metavar=metavar,
             default=argparse.SUPPRESS,
             required=f.name in required,
-            help=about + _default_note(kind, f),
+            help=about if about == argparse.SUPPRESS else about + _default_note(kind, f),
         )
 
 
@@ -157,6 +158,35 @@ def plan_lines(data, plan) -> list[str]:
     ]
     return lines + [f"warning        {note}" for note in plan.warnings]
 
+# %% ../nbs/12_cli.ipynb #a3b976c4
+def command_batch(args: argparse.Namespace) -> int:
+    "Many factors: parallel, resumable, summarised."
+    from tfbpmodeling.batch import BatchStopped, run_batch
+
+    config = options_from(args, BatchConfig)
+    try:
+        batch = run_batch(config)
+    except (KeyboardInterrupt, SystemExit):
+        print(f"tfbpmodeling: stopped; what is done is in {config.output_dir}: run the same command again to go on", file=sys.stderr)
+        raise
+    except BatchStopped as e:
+        print(f"tfbpmodeling: stopped: {e}", file=sys.stderr)
+        return 1
+    words = {
+        "done": "with survivors",
+        "nothing_found": "nothing found",
+        "not_applicable": "not applicable",
+        "failed": "failed",
+        "waiting": "not done",
+    }
+    print(f"{len(batch.factors)} TFs: {', '.join(f'{batch.counts[state]} {word}' for state, word in words.items() if batch.counts[state])}")
+    for name, reason in batch.failed.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    print(f"summary: {batch.folder / 'summary.csv'}")
+    if (batch.folder / "index.html").is_file():
+        print(f"pages:   {batch.folder / 'index.html'}")
+    return 1 if batch.failed else 0
+
 # %% ../nbs/12_cli.ipynb #37e38df3
 def command_simulate(args: argparse.Namespace) -> int:
     "Write generated tables."
@@ -237,6 +267,11 @@ def add_run_options(parser: Parser) -> None:
     add_options(parser, Config, required=NEEDED)
 
 
+def add_batch_options(parser: Parser) -> None:
+    "Options of a batch."
+    add_options(parser, BatchConfig, required=("response_file", "predictors_file", "output_dir"))
+
+
 def add_simulation_options(parser: Parser) -> None:
     "Options of the simulator, and where to write."
     from tfbpmodeling.known_truth.simulation import SimulationConfig
@@ -275,6 +310,12 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_run_options,
         command_run,
         f"{ON_TABLES} --random_state 42",
+    ),
+    "batch": (
+        "the main job for every perturbed TF of a table: in parallel, resumable, with a summary",
+        add_batch_options,
+        command_batch,
+        "--response_file responses.csv --predictors_file binding.csv --output_dir results --random_state 42",
     ),
     "check": ("read and validate the input of a run and say what it would model", add_run_options, command_check, ON_TABLES),
     "report": ("make the page of a finished run again, without fitting", add_report_options, command_report, "results/YOR028C"),

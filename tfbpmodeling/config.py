@@ -15,7 +15,7 @@ from typing import Any
 
 # %% auto #0
 __all__ = ['NUMBERS', 'InputError', 'did_you_mean', 'names_from_line', 'edges_from_line', 'line_from_edges', 'option',
-           'check_bounds', 'Config', 'check_options']
+           'check_bounds', 'Config', 'check_options', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 class InputError(ValueError):
@@ -84,7 +84,7 @@ def line_from_edges(
 def option(
     default: Any,  # the value when nothing is said; dataclasses.MISSING makes the option required
     help: str,  # one or two sentences for --help, the docs and the notebook
-    group: str,  # heading under which --help lists it
+    group: str,  # heading under which --help lists it; "": understood, not listed
     low: float | None = None,  # smallest possible value
     high: float | None = None,  # largest possible value
     open_interval: bool = False,  # True: low and high themselves are impossible
@@ -130,6 +130,7 @@ NUMBERS = {
     "int": int,
     "float": float,
     "int | None": int,
+    "float | None": float,
 }  # how a number option is read from text
 
 
@@ -397,3 +398,101 @@ def _plain(name: str, value: Any) -> Any:
 def _check_file_name_part(name: str, value: str) -> None:
     if any(c in value for c in "/\\\0"):
         raise InputError(f"--{name} {value!r} contains a path separator: it becomes part of a folder's name, so leave out / and \\")
+
+# %% ../nbs/00_config.ipynb #1ea2ca8a
+@dataclass(frozen=True)
+class BatchConfig(Config):
+    "Every option of a batch: those of a run, and how the runs are shared out."
+
+    response_file: str = option(
+        "",
+        "Table of responses with one column per perturbed TF; or a folder or a glob of tables, one per TF and named like it.",
+        "input",
+        metavar="FILES",
+    )
+    predictors_file: str = option(
+        "",
+        "Table of binding: genes in rows, one column per transcription factor (or covariate); or a folder or a glob of such tables, one per perturbed TF.",
+        "input",
+        metavar="FILES",
+    )
+    perturbed_tf: str = option("", "A batch takes --perturbed_tfs.", "")
+    perturbed_tfs: tuple[str, ...] = option(
+        ("all",),
+        "The perturbed TFs: all (every TF with a response), a comma list, or @FILE with one name per line.",
+        "input",
+        metavar="NAMES",
+    )
+    output_dir: str = option(
+        "",
+        "Folder of the batch: one run directory per TF, the summary, and the state from which the same command goes on.",
+        "output",
+        metavar="DIR",
+    )
+    timestamp: bool = option(False, "A batch has no time stamps.", "")
+    overwrite: bool = option(False, "Compute every TF again; each old run stays until the new one is whole.", "output")
+    n_cpus: int = option(
+        4,
+        "Number of threads in all; with --scheduler, of each TF. It never changes a number.",
+        "output",
+        low=1,
+        metavar="N",
+    )
+    save_bootstrap_indices: bool = option(
+        False, "Write bootstrap_indices.csv for each TF: large, and the seed gives the same indices again.", "output"
+    )
+    n_jobs: int | None = option(
+        None,
+        "How many TFs run at once, each with n_cpus / n_jobs threads. Without it: n_cpus; with --scheduler as many as it has workers.",
+        "batch",
+        low=1,
+        metavar="N",
+    )
+    engine: str = option(
+        "inprocess",
+        "How the notebook of a TF runs: inprocess in a process that stays for the next TF, or kernel with a Jupyter kernel for each. The numbers are the same.",
+        "batch",
+        choices=("inprocess", "kernel"),
+    )
+    time_limit: float | None = option(None, "End a TF after this many seconds; it counts as failed.", "batch", low=1, metavar="SECONDS")
+    retry_failed: bool = option(False, "Try again the TFs that failed before.", "batch")
+    fail_fast: bool = option(False, "Stop at the first TF that fails.", "batch")
+    scheduler: str | None = option(
+        None,
+        "Address of a Dask scheduler, such as tcp://node1:8786. Its workers need the same installation, and --output_dir on a file system that all of them share.",
+        "batch",
+        metavar="ADDRESS",
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.perturbed_tf:
+            raise InputError(f"--perturbed_tf {self.perturbed_tf}: a batch takes --perturbed_tfs, with all, names, or @FILE")
+        if self.timestamp:
+            raise InputError("--timestamp has no meaning in a batch: its folder keeps its name, so that the same command can go on")
+        if self.notebook and self.no_report:
+            raise InputError("--notebook makes the report: leave out --no_report")
+        if self.n_jobs and not self.scheduler and self.n_jobs > self.n_cpus:
+            raise InputError(f"--n_jobs {self.n_jobs} is more than --n_cpus {self.n_cpus}: each TF needs a thread")
+
+    @property
+    def jobs(self) -> int:
+        "How many TFs run at once on this machine."
+        return self.n_jobs or self.n_cpus
+
+    @property
+    def threads(self) -> int:
+        "Threads of each TF."
+        return self.n_cpus if self.scheduler else self.n_cpus // self.jobs
+
+    def for_factor(
+        self,
+        name: str,  # the perturbed TF
+        seed: int,
+        response_file: str,
+        predictors_file: str,
+    ) -> Config:
+        "The options of one TF's run."
+        said = {f.name: getattr(self, f.name) for f in dataclasses.fields(Config)}
+        files = dict(response_file=response_file, predictors_file=predictors_file)
+        return Config(**said | files | dict(perturbed_tf=name, random_state=seed, n_cpus=self.threads, overwrite=False))

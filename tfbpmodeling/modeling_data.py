@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import gzip
 import hashlib
 import html
 import io
+import json
 import logging
 import numbers
 import re
@@ -26,9 +28,10 @@ import pandas as pd
 from .config import Config, InputError, did_you_mean
 
 # %% auto #0
-__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'TRANSFORMS', 'read_table', 'rank_scaled', 'quantile_normalized',
-           'transform_predictors', 'looks_like_p_values', 'InputFile', 'ModelingData', 'top_genes',
-           'make_modeling_data', 'load_modeling_data']
+__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'TRANSFORMS', 'read_table', 'predictor_values', 'response_values', 'rank_scaled',
+           'quantile_normalized', 'transform_predictors', 'looks_like_p_values', 'InputFile', 'Storage', 'ModelingData',
+           'top_genes', 'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names',
+           'load_modeling_data', 'FactorTables', 'store_tables']
 
 # %% ../nbs/01_modeling_data.ipynb #8e3096d8
 _log = logging.getLogger(__name__)
@@ -289,7 +292,7 @@ def _refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) 
     )
 
 # %% ../nbs/01_modeling_data.ipynb #58e691f0
-def _predictor_values(predictors: pd.DataFrame, where: str) -> pd.DataFrame:
+def predictor_values(predictors: pd.DataFrame, where: str) -> pd.DataFrame:
     "Every predictor column as numbers."
     values = np.empty(predictors.shape, order="F")
     for j in range(predictors.shape[1]):
@@ -300,7 +303,7 @@ def _predictor_values(predictors: pd.DataFrame, where: str) -> pd.DataFrame:
     return pd.DataFrame(values, index=predictors.index, columns=predictors.columns)
 
 # %% ../nbs/01_modeling_data.ipynb #4f001ae4
-def _response_values(
+def response_values(
     response: pd.DataFrame,  # (n_genes, n_columns)
     perturbed_tf: str,
     where: str,
@@ -509,6 +512,15 @@ class InputFile:
     sha256: str  # of the file's bytes
 
 
+@dataclass(frozen=True)
+class Storage:
+    "What of its input a run stores itself. In a batch the large things stand once, or can be had again."
+
+    predictors: str = ""  # file of the predictors, as seen from the run's input_data/; "": the run writes its own
+    indices: bool = True  # the run writes which genes every bootstrap drew
+    fingerprint: str = ""  # of data and options: how a batch knows its runs again
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelingData:
     "Response and predictors of the same genes, checked and in the same order."
@@ -522,6 +534,7 @@ class ModelingData:
     inputs: tuple[InputFile, ...]  # files that were read
     gene_names: dict[str, str]  # id -> name for display; may be empty
     transform: str  # the transform that was applied to the predictors
+    storage: Storage = Storage()
 
     genes = property(lambda self: self.response.index, doc="Gene ids (pd.Index), sorted as text.")
     n_genes = property(lambda self: len(self.response), doc="Number of genes.")
@@ -625,8 +638,8 @@ def make_modeling_data(
         raise InputError(f"blacklist {blacklist!r} is one text: give a list of gene ids")
     response, predictors = _named(response, response_name), _named(predictors, predictors_name)
     _check_predictor_names(predictors.columns, perturbed_tf, predictors_name)
-    x = _predictor_values(predictors, predictors_name)
-    y = _response_values(response, perturbed_tf, response_name)
+    x = predictor_values(predictors, predictors_name)
+    y = response_values(response, perturbed_tf, response_name)
     genes, dropped = _genes_in_use(y.index, x.index, perturbed_tf, blacklist)
     _check_some_genes(genes, dropped, y.index, x.index, response_name, predictors_name)
     genes, dropped["missing values"] = _without_gaps({response_name: y.to_frame(), predictors_name: x}, genes, missing)
@@ -637,39 +650,47 @@ def make_modeling_data(
     return ModelingData(perturbed_tf, str(y.name), y, x, dropped, warnings + notes, tuple(inputs), dict(gene_names or {}), transform)
 
 # %% ../nbs/01_modeling_data.ipynb #24c94215
-def _input_file(option: str, path: str) -> InputFile:
+def input_file(option: str, path: str) -> InputFile:
+    "A file with its hash."
     with open(path, "rb") as file:
         return InputFile(option, path, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _read_blacklist(path: str) -> list[str]:
+def read_blacklist(path: str, what: str = "blacklist") -> list[str]:
     "Gene ids, one per line; blank lines do not count."
-    text = _text(Path(path), "blacklist", may_be_empty=True)
+    text = _text(Path(path), what, may_be_empty=True)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _read_gene_names(path: str) -> dict[str, str]:
+def read_gene_names(path: str) -> dict[str, str]:
     "id -> name, from the column 'name' or else the second column; ids without a name are left out."
     table = _read(path, "gene names table", as_text=True)
     column = table["name"] if "name" in table.columns else table.iloc[:, 0]
     return {gene: name.strip() for gene, name in column.items() if name.strip()}
 
+
+def shown_names(response_file: str, predictors_file: str) -> tuple[str, str]:
+    "What messages call the two tables."
+    names = Path(response_file).name, Path(predictors_file).name
+    return names if names[0] != names[1] else (response_file, predictors_file)
+
 # %% ../nbs/01_modeling_data.ipynb #95d8b703
 def load_modeling_data(
     config: Config,  # names the files, the perturbed TF, what to do with missing values, the transform
+    tables: str | Path = "",  # folder of tables that a batch read already; "": read the files
 ) -> ModelingData:
     "Read, align and check the files of a run. Raises `InputError` with one sentence for the first thing that is wrong."
+    if tables:
+        return _load_stored(config, Path(tables))
     for option in ("response_file", "predictors_file", "perturbed_tf"):
         if not getattr(config, option):
             raise InputError(f"--{option} is empty: a run needs it")
     response = read_table(config.response_file, "response table")
     predictors = read_table(config.predictors_file, "predictors table")
-    blacklist = _read_blacklist(config.blacklist_file) if config.blacklist_file else ()
-    gene_names = _read_gene_names(config.gene_names) if config.gene_names else None
+    blacklist = read_blacklist(config.blacklist_file) if config.blacklist_file else ()
+    gene_names = read_gene_names(config.gene_names) if config.gene_names else None
     given = {o: getattr(config, o) for o in ("response_file", "predictors_file", "blacklist_file", "gene_names")}
-    names = [Path(config.response_file).name, Path(config.predictors_file).name]
-    if names[0] == names[1]:
-        names = [config.response_file, config.predictors_file]
+    names = shown_names(config.response_file, config.predictors_file)
     return make_modeling_data(
         response,
         predictors,
@@ -680,5 +701,65 @@ def load_modeling_data(
         gene_names=gene_names,
         response_name=names[0],
         predictors_name=names[1],
-        inputs=[_input_file(option, path) for option, path in given.items() if path],
+        inputs=[input_file(option, path) for option, path in given.items() if path],
     )
+
+# %% ../nbs/01_modeling_data.ipynb #d6724913
+@dataclass(frozen=True, eq=False)
+class FactorTables:
+    "What one factor of a batch is modelled from, as numbers."
+
+    perturbed_tf: str
+    response: pd.DataFrame  # (genes, 1) in the file's order
+    predictors: pd.DataFrame  # (genes, n_predictors) in the file's order; the same object for all factors that share it
+    names: tuple[str, str]  # what messages call the two tables
+    inputs: tuple[InputFile, ...]
+    storage: Storage
+
+
+def store_tables(
+    folder: Path,  # is made
+    factors: Iterable[FactorTables],
+    blacklist: Iterable[str] = (),
+    gene_names: Mapping[str, str] | None = None,
+) -> None:
+    "Write the tables of a batch for `load_modeling_data`."
+    folder.mkdir(parents=True)
+    known, files = {}, {}
+    for i, factor in enumerate(factors):
+        if id(factor.predictors) not in files:
+            files[id(factor.predictors)] = f"predictors_{i}.parquet"
+            factor.predictors.to_parquet(folder / files[id(factor.predictors)])
+        factor.response.to_parquet(folder / f"response_{i}.parquet")
+        facts = dict(inputs=[dataclasses.asdict(f) for f in factor.inputs], storage=dataclasses.asdict(factor.storage), names=factor.names)
+        known[factor.perturbed_tf] = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)], **facts)
+    facts = dict(blacklist=list(blacklist), gene_names=dict(gene_names or {}), factors=known)
+    (folder / "tables.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _load_stored(config: Config, folder: Path) -> ModelingData:
+    facts = _stored_facts(folder / "tables.json")
+    factor = facts["factors"][config.perturbed_tf]
+    data = make_modeling_data(
+        pd.read_parquet(folder / factor["response"]),
+        _stored_predictors(folder / factor["predictors"]),
+        config.perturbed_tf,
+        blacklist=facts["blacklist"],
+        missing=config.missing,
+        transform=config.transform_predictors,
+        gene_names=facts["gene_names"],
+        response_name=factor["names"][0],
+        predictors_name=factor["names"][1],
+        inputs=[InputFile(**i) for i in factor["inputs"]],
+    )
+    return dataclasses.replace(data, storage=Storage(**factor["storage"]))
+
+
+@functools.lru_cache(maxsize=1)  # a process of a batch models one factor after the other; a batch's folder never changes
+def _stored_facts(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@functools.lru_cache(maxsize=1)
+def _stored_predictors(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
+import functools
 import html
 import importlib.resources
+import io
 import json
 import logging
 import math
@@ -17,7 +19,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,8 @@ __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_
            'handed_over', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
            'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block', 'about_block',
            'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError', 'run_notebook',
-           'tidy_notebook', 'page_of', 'write_page', 'run_to_directory', 'report_again']
+           'tidy_notebook', 'page_of', 'write_page', 'BadInput', 'InBatch', 'run_to_directory', 'partial_page',
+           'report_again']
 
 # %% ../nbs/09_report.ipynb #40c6fee0
 @contextmanager
@@ -444,7 +447,7 @@ def about_block(
 
 # %% ../nbs/09_report.ipynb #0b36114d
 MASTER = "run_report.ipynb"
-NOTEBOOK_ONLY = {"run_folder": "", "stored_run": ""}  # parameters that are no options of the command
+NOTEBOOK_ONLY = {"run_folder": "", "stored_run": "", "tables": ""}  # parameters that are no options of the command
 
 
 def master_notebook() -> str:
@@ -507,6 +510,7 @@ def run_notebook(
     notebook,  # nbformat node
     output: Path,  # the executed notebook; written cell by cell
     parameters: dict[str, Any],  # JSON types
+    engine: str = "kernel",  # or inprocess: without a kernel, in this process
 ) -> None:
     "Run a notebook with papermill. NotebookError where a cell fails, InputError where that cell says so."
     import papermill
@@ -514,8 +518,11 @@ def run_notebook(
 
     kernel, failure = AsyncKernelManager(kernel_spec_manager=_this_python()), []
     place = str(output).replace("{", "{{").replace("}", "}}")  # papermill fills in braces
-    options = dict(kernel_name="python3", progress_bar=False, km=kernel, extra_arguments=["--IPKernelApp.log_level=50"])
     logging.getLogger("papermill").setLevel(logging.ERROR)
+    if engine == "inprocess":
+        _run_in_process(notebook, place, parameters)
+        return
+    options = dict(kernel_name="python3", progress_bar=False, km=kernel, extra_arguments=["--IPKernelApp.log_level=50"])
 
     def work() -> None:
         try:
@@ -563,6 +570,100 @@ def _meaning(error: BaseException) -> BaseException:
     return NotebookError(
         f"a cell of the notebook failed: {name}: {words}" if name else f"the notebook did not run: {type(error).__name__}: {error}"
     )
+
+# %% ../nbs/09_report.ipynb #76543545
+def _run_in_process(notebook, output: str, parameters: dict[str, Any]) -> None:
+    import papermill
+    from papermill.engines import papermill_engines
+
+    papermill_engines.register("inprocess", _engine())
+    try:
+        papermill.execute_notebook(notebook, output, parameters, engine_name="inprocess", kernel_name="python3", progress_bar=False)
+    except Exception as error:
+        raise _meaning(error) from error
+
+
+@functools.cache
+def _engine() -> type:
+    "A papermill engine that runs cells in this process."
+    from papermill.engines import Engine
+
+    class InProcess(Engine):
+        @classmethod
+        def execute_managed_notebook(cls, nb_man, kernel_name, **options):
+            shell = _shell()
+            shell.reset(new_session=True)
+            for at, cell in enumerate(nb_man.nb.cells):
+                if cell.cell_type != "code" or not cell.source.strip():
+                    continue
+                nb_man.cell_start(cell, at)
+                cell.outputs, failed = shell.outputs_of(cell)
+                if failed and "raises-exception" not in cell.metadata.get("tags", []):
+                    nb_man.cell_exception(cell, at)
+                    break
+                nb_man.cell_complete(cell, at)
+            shell.reset(new_session=True)
+
+    return InProcess
+
+
+@functools.cache
+def _shell():
+    "One IPython shell for this process, which collects outputs as a notebook stores them."
+    import contextlib
+
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from IPython.core.interactiveshell import InteractiveShell
+    from nbformat.v4 import new_output
+    from traitlets.config import Config as Settings
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data, metadata=None, **how):
+            self.shell.collected.append(new_output("display_data", data=data, metadata=metadata or {}))
+
+    class Hook(DisplayHook):
+        def write_output_prompt(self):
+            pass
+
+        def write_format_data(self, format_dict, md_dict=None):
+            self.shell.collected.append(new_output("execute_result", data=format_dict, metadata=md_dict or {}))
+
+        def finish_displayhook(self):
+            self._is_active = False
+
+    class Stream(io.TextIOBase):
+        def __init__(self, name: str, collected: list):
+            self.called, self.collected = name, collected
+
+        def write(self, text: str) -> int:
+            last = self.collected[-1] if self.collected else None
+            if last is not None and last.get("name") == self.called:
+                last.text += text
+            else:
+                self.collected.append(new_output("stream", name=self.called, text=text))
+            return len(text)
+
+    class Shell(InteractiveShell):
+        display_pub_class, displayhook_class = Publisher, Hook
+
+        def enable_gui(self, gui=None):
+            pass
+
+        def _showtraceback(self, etype, evalue, stb):
+            self.collected.append(new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=list(stb)))
+
+        def outputs_of(self, cell) -> tuple[list, bool]:
+            self.collected = []
+            out, err = Stream("stdout", self.collected), Stream("stderr", self.collected)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                done = self.run_cell(cell.source, store_history=True)
+            return self.collected, not done.success
+
+    shell = Shell.instance(config=Settings({"HistoryManager": {"enabled": False}}))
+    shell.collected = []
+    shell.enable_matplotlib("inline")  # as a kernel has it
+    return shell
 
 # %% ../nbs/09_report.ipynb #dab8aaf3
 def tidy_notebook(
@@ -620,37 +721,54 @@ def write_page(
 EXECUTED = ".executed.ipynb"
 
 
+class BadInput(RuntimeError):
+    "Bad input of one run of a batch."
+
+
+@dataclasses.dataclass(frozen=True)
+class InBatch:
+    "How a run within a batch differs from one alone. What is there is replaced, and bad input is a failure of this run only, which is kept."
+
+    tables: str  # folder of the tables that the batch has read
+    name: str  # of the run directory
+    engine: str = "inprocess"  # or kernel
+
+
 def run_to_directory(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
     progress: Progress = None,
+    in_batch: InBatch | None = None,  # None: a run alone
 ) -> tuple[Path, RunResult]:  # the run directory and what is in it
     "One run, from files to a complete run directory."
-    started = datetime.now()
+    started, tables = datetime.now(), in_batch.tables if in_batch else ""
+    target = dataclasses.replace(config, overwrite=config.overwrite or in_batch is not None), started, in_batch and in_batch.name
     notebook = None if config.no_report else read_notebook(config.notebook)
     if config.notebook and (config.no_report or data is not None):
         raise InputError("--notebook runs on files and makes the report: leave out --no_report, and tables in memory")
-    with run_directory(config, started) as folder, log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level):
+    with run_directory(*target) as folder, log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level):
         try:
-            from_files, data = data is None, load_modeling_data(config) if data is None else data
+            from_files, data = data is None, load_modeling_data(config, tables) if data is None else data
             if notebook is None or not from_files:
                 result = _stages(folder, config, data, progress, started)
             else:
                 make_plan(data, config)  # the user's mistakes show here, before a kernel starts
             if notebook is not None:
-                _notebook_into(folder, notebook, config, not from_files, progress)
+                _notebook_into(folder, notebook, config, not from_files, progress, in_batch)
                 result = read_run(folder)
-        except InputError:
-            raise
         except BaseException as error:
+            if isinstance(error, InputError):
+                if in_batch is None:
+                    raise
+                error = BadInput(str(error))
             if isinstance(error, Exception):
                 log.error("the run failed", exc_info=True)
             else:
                 log.error("the run was interrupted")
-            _partial_page(folder, config, error)
+            partial_page(folder, config, error)
             write_manifest(folder, config, started, data.inputs if data else (), error=error)
-            raise
-    return Path(config.output_dir) / run_name(config, started), result
+            raise error
+    return Path(config.output_dir) / (target[2] or run_name(config, started)), result
 
 
 def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress, started: datetime) -> RunResult:
@@ -661,15 +779,18 @@ def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress
     return result
 
 
-def _notebook_into(folder: Path, notebook, config: Config, stored: bool, progress: Progress = None) -> None:
+def _notebook_into(
+    folder: Path, notebook, config: Config, stored: bool, progress: Progress = None, in_batch: InBatch | None = None
+) -> None:
     "Run the notebook and write its page; with `stored`, from what already stands in the folder."
-    places = dict(run_folder="" if stored else str(folder.resolve()), stored_run=str(folder.resolve()) if stored else "")
-    with handed_over(folder, progress):
-        run_notebook(notebook, folder / EXECUTED, config.to_dict() | places)
+    here, tables, engine = str(folder.resolve()), in_batch.tables if in_batch else "", in_batch.engine if in_batch else "kernel"
+    parameters = config.to_dict() | dict(run_folder="" if stored else here, stored_run=here if stored else "", tables=tables)
+    with handed_over(folder, progress) if engine == "kernel" else nullcontext():  # in this process the log is the run's already
+        run_notebook(notebook, folder / EXECUTED, parameters, engine)
     write_page(folder, folder / EXECUTED, f"{config.perturbed_tf}: report")
 
 
-def _partial_page(folder: Path, config: Config, error: BaseException) -> None:
+def partial_page(folder: Path, config: Config, error: BaseException) -> None:
     "The page of a run that failed, from the cells that ran."
     if not (folder / EXECUTED).exists():
         return
