@@ -356,7 +356,7 @@ class Faulty:
         "The same command again: everything is there, nothing is left over."
         batch = run_batch(dataclasses.replace(self.config, **how), progress=False)
         assert not batch.failed and batch.state["status"] == "done" and numbers_of(self.folder) == numbers_of(calm)
-        left = {p.name for p in self.folder.iterdir()} - {"P", "Q", "input_data", ".lock", "index.html"}
+        left = {p.name for p in self.folder.iterdir()} - {"P", "Q", "input_data", "plots", ".lock", "index.html"}
         assert left == {"batch.json", "summary.csv", "summary.parquet", "interactors.csv"}
 
 

@@ -225,7 +225,7 @@ def chosen_factors(config: BatchConfig, sources: Sources) -> list[str]:
     return list(dict.fromkeys(said))
 
 # %% ../nbs/11_batch.ipynb #9c185847
-OWN_FILES = ("input_data", "batch.json", "summary.csv", "summary.parquet", "interactors.csv", "index.html")
+OWN_FILES = ("input_data", "plots", "batch.json", "summary.csv", "summary.parquet", "interactors.csv", "index.html")
 
 
 def directory_names(
