@@ -439,24 +439,6 @@ def test_fault_worker_or_kernel_killed(faulty, calm, engine):
     case.completes(calm)
 
 
-def test_fault_a_process_that_dies_every_time(faulty, calm):
-    case = faulty(act="mark.unlink(); os._exit(7)")
-    batch = run_batch(case.config, progress=False)
-    assert batch.failed == {"Q": "its process ended with status 7"} and batch.factors["Q"]["attempts"] == 2
-    assert "ended with status 7" in json.loads((case.folder / "Q.failed" / "run.json").read_text())["error"]
-    case.mark.touch()
-    case.completes(calm, retry_failed=True)
-
-
-def test_fault_time_limit(faulty, calm):
-    case = faulty()
-    batch = run_batch(dataclasses.replace(case.config, time_limit=15), progress=False)
-    assert (
-        batch.failed == {"Q": "it did not end within --time_limit"} and "did not end" in (case.folder / "Q.failed/report.html").read_text()
-    )
-    case.completes(calm, retry_failed=True)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_fault_batch_killed(faulty, calm, engine):
     case = faulty(engine=engine)
@@ -536,7 +518,7 @@ def test_cluster_gives_the_same_numbers_though_a_worker_dies(faulty, calm, dask_
     killer = case.meanwhile(kill_worker_of)
     batch = run_batch(dataclasses.replace(case.config, scheduler=address), progress=False)
     killer.join()
-    assert killed[0] in [w.pid for w in workers] and not batch.failed and batch.state["n_jobs"] == 2
+    assert killed[0] in [w.pid for w in workers] and not batch.failed
     alive = next(w for w in workers if w.pid != killed[0])
     assert not psutil.Process(alive.pid).children()  # the process of the batch ended with it
     case.completes(calm)
