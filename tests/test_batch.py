@@ -373,8 +373,7 @@ def faulty(request, tmp_path, tables):
 
 
 FAULTS = """{
-    "Q": "raise ZeroDivisionError('<b>broken</b>')",
-    "R": "raise MemoryError",
+    "Q": "raise MemoryError('<b>broken</b>')",
     "S": "mark.unlink(); os._exit(7)",
     "T": "time.sleep(600)",
 }"""
@@ -384,7 +383,7 @@ def test_fault_of_single_factors(tmp_path, tables):
     "Each keeps its error under its name, the others go on; asked to, the same command completes them."
     response = pd.read_csv(tables["response_file"], index_col=0)
     binding = pd.read_csv(tables["predictors_file"], index_col=0)
-    for name in "RST":
+    for name in "ST":
         response[name], binding[name] = response["Q"], binding["Q"]
     response.to_csv(tmp_path / "responses.csv")
     binding.to_csv(tmp_path / "binding.csv")
@@ -408,22 +407,21 @@ if act and not mark.exists():
     run_batch(dataclasses.replace(config, time_limit=1, perturbed_tfs="T"), progress=False)
     batch = run_batch(config, progress=False)
     assert batch.failed == {
-        "Q": "a cell of the notebook failed: ZeroDivisionError: <b>broken</b>",
-        "R": "a cell of the notebook failed: MemoryError: ",
+        "Q": "a cell of the notebook failed: MemoryError: <b>broken</b>",
         "S": "its process ended with status 7",
         "T": "it did not end within --time_limit",
     }
     assert batch.factors["P"]["state"] == "done" and batch.factors["S"]["attempts"] == 2 and batch.state["status"] == "failed"
-    for name in "QRST":
+    for name in "QST":
         left = tmp_path / "D" / f"{name}.failed"
         assert batch.factors[name]["directory"] == left.name and json.loads((left / "run.json").read_text())["status"] == "failed"
         assert name == "T" or "the run failed" in (left / "report.html").read_text()
     assert "Traceback" in next((tmp_path / "D" / "Q.failed").glob("*.log")).read_text()
-    assert "ZeroDivisionError: &lt;b&gt;broken" in (tmp_path / "D" / "Q.failed" / "report.html").read_text()
+    assert "MemoryError: &lt;b&gt;broken" in (tmp_path / "D" / "Q.failed" / "report.html").read_text()
     for name in "ST":
         (marks / name).touch()
     batch = run_batch(dataclasses.replace(config, retry_failed=True), progress=False)
-    assert not batch.failed and not list((tmp_path / "D").glob("*.failed")) and batch.counts["done"] == 5
+    assert not batch.failed and not list((tmp_path / "D").glob("*.failed")) and batch.counts["done"] == 4
     ours = numbers_of(tmp_path / "D")
     assert ours["Q/interactor_vs_main_result.json"].replace(b'"Q:', b'"T:') == ours["T/interactor_vs_main_result.json"]
 
@@ -439,24 +437,6 @@ def test_fault_worker_or_kernel_killed(faulty, calm, engine):
     case.completes(calm)
 
 
-def test_fault_a_process_that_dies_every_time(faulty, calm):
-    case = faulty(act="mark.unlink(); os._exit(7)")
-    batch = run_batch(case.config, progress=False)
-    assert batch.failed == {"Q": "its process ended with status 7"} and batch.factors["Q"]["attempts"] == 2
-    assert "ended with status 7" in json.loads((case.folder / "Q.failed" / "run.json").read_text())["error"]
-    case.mark.touch()
-    case.completes(calm, retry_failed=True)
-
-
-def test_fault_time_limit(faulty, calm):
-    case = faulty()
-    batch = run_batch(dataclasses.replace(case.config, time_limit=15), progress=False)
-    assert (
-        batch.failed == {"Q": "it did not end within --time_limit"} and "did not end" in (case.folder / "Q.failed/report.html").read_text()
-    )
-    case.completes(calm, retry_failed=True)
-
-
 @pytest.mark.parametrize("engine", ENGINES)
 def test_fault_batch_killed(faulty, calm, engine):
     case = faulty(engine=engine)
@@ -470,7 +450,7 @@ def test_fault_batch_killed(faulty, calm, engine):
 
 @pytest.mark.parametrize("name, status", [("SIGINT", 130), ("SIGTERM", 143)])
 def test_fault_signal_while_another_batch_asks(faulty, calm, name, status):
-    case = faulty(engine="kernel" if name == "SIGINT" else "inprocess")
+    case = faulty(engine=ENGINES[-1] if name == "SIGINT" else "inprocess")
     with case.command(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as run:
         case.hung()
         processes = psutil.Process(run.pid).children(recursive=True)
@@ -536,7 +516,7 @@ def test_cluster_gives_the_same_numbers_though_a_worker_dies(faulty, calm, dask_
     killer = case.meanwhile(kill_worker_of)
     batch = run_batch(dataclasses.replace(case.config, scheduler=address), progress=False)
     killer.join()
-    assert killed[0] in [w.pid for w in workers] and not batch.failed and batch.state["n_jobs"] == 2
+    assert killed[0] in [w.pid for w in workers] and not batch.failed
     alive = next(w for w in workers if w.pid != killed[0])
     assert not psutil.Process(alive.pid).children()  # the process of the batch ended with it
     case.completes(calm)

@@ -66,6 +66,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'tfbpmodeling.batch.Cluster._reply': ('batch.html#cluster._reply', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch.Cluster.close': ('batch.html#cluster.close', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch.Cluster.finished': ('batch.html#cluster.finished', 'tfbpmodeling/batch.py'),
+                                    'tfbpmodeling.batch.Cluster.slots': ('batch.html#cluster.slots', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch.Cluster.start': ('batch.html#cluster.start', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch.Factor': ('batch.html#factor', 'tfbpmodeling/batch.py'),
                                     'tfbpmodeling.batch.Local': ('batch.html#local', 'tfbpmodeling/batch.py'),

@@ -684,11 +684,17 @@ class Cluster:
             self.client = Client(config.scheduler, timeout=CONNECT, set_as_default=False)
         except (OSError, ValueError) as e:
             raise InputError(f"--scheduler {config.scheduler}: no Dask scheduler answers there ({type(e).__name__}: {e})") from None
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        if not workers:
+        self.most, self.workers, self.asked = config.n_jobs, 0, -math.inf
+        if not config.n_jobs and self.slots and not self.workers:
             log.warning("the scheduler %s has no workers yet", config.scheduler)
-        self.slots = config.n_jobs or max(1, len(workers))
         self.ended, self.names, self.tables = as_completed(loop=self.client.loop), {}, ""
+
+    @property
+    def slots(self) -> int:
+        "How many runs to keep under way: --n_jobs, else as many as there are workers now, for they come and go."
+        if not self.most and time.monotonic() - self.asked > 2:
+            self.workers, self.asked = len(self.client.scheduler_info(n_workers=-1)["workers"]), time.monotonic()
+        return self.most or max(1, self.workers)
 
     def start(self, name: str, task: dict) -> None:
         "Take up a run."
