@@ -63,7 +63,7 @@ test: export MPLBACKEND = Agg
 test: $(VENV)/installed-dev browser
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
-	$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/test_house.py
