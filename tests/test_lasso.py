@@ -253,7 +253,7 @@ def test_row_form_and_bare_rows_change_no_number(n, p, sparse, seed):
     bare = (X == shift[:-1]).all(axis=1)
     assert bare.any() == sparse
     fits = [
-        fit_sums(fold_sums(sample, y, w, shift, mask, row_form), sample, shift, 100, 1e-3, 10_000)
+        fit_sums(fold_sums(sample, y, w, shift, mask, row_form=row_form), sample, shift, 100, 1e-3, 10_000)
         for mask in (bare, np.zeros(n, dtype=bool))
         for row_form in (False, True)
     ]

@@ -96,10 +96,9 @@ class Sums(NamedTuple):
 
 
 @compiled
-def gather_rows(X, y, weights, rows, shift):
-    "The given rows as sqrt(weight) · [x − shift, y − shift, 1]: (n_rows, n_terms + 2)."
+def gather_rows(X, y, weights, rows, shift, Z):
+    "Write the given rows as sqrt(weight) · [x − shift, y − shift, 1] into Z (n_rows, n_terms + 2)."
     p = X.shape[1]
-    Z = np.empty((len(rows), p + 2))
     for r in range(len(rows)):
         i = rows[r]
         root = np.sqrt(weights[i])
@@ -107,7 +106,6 @@ def gather_rows(X, y, weights, rows, shift):
             Z[r, j] = root * (X[i, j] - shift[j])
         Z[r, p] = root * (y[i] - shift[p])
         Z[r, p + 1] = root
-    return Z
 
 
 @compiled
@@ -141,6 +139,7 @@ def fold_sums(
     weights: np.ndarray,  # (n_genes,)
     shift: np.ndarray,  # (n_terms + 1,) subtracted from the terms and the response
     bare: np.ndarray,  # (n_genes,) bool: every term equals its shift
+    space: np.ndarray | None = None,  # (n_genes, n_terms + 2) memory to use again; the result may point into it
     row_form: bool | None = None,  # None: with more than three terms for each row that is not bare
 ) -> Sums:
     "The sums of each fold."
@@ -148,16 +147,17 @@ def fold_sums(
     X, rows, starts = sample
     full = ~bare[rows]
     inner = np.concatenate([[0], np.cumsum(full)])[starts]
-    Z = gather_rows(X, y, weights, rows[full], shift)
     p, folds = X.shape[1], list(zip(inner, inner[1:]))
+    Z = np.empty((inner[-1], p + 2)) if space is None else space[: inner[-1]]
+    gather_rows(X, y, weights, rows[full], shift, Z)
     row_form = p > 3 * len(Z) if row_form is None else row_form
-    if row_form:
-        M = np.empty((len(folds), p + 2, p + 2))
-        for k, (a, b) in enumerate(folds):
+    M = np.empty((len(folds), p + 2, p + 2))
+    for k, (a, b) in enumerate(folds):
+        if row_form:
             M[k, np.arange(p), np.arange(p)] = (Z[a:b, :p] ** 2).sum(axis=0)
             M[k, p:] = Z[a:b, p:].T @ Z[a:b]
-    else:
-        M = np.stack([Z[a:b].T @ Z[a:b] for a, b in folds])
+        else:
+            np.matmul(Z[a:b].T, Z[a:b], out=M[k])
     rest = rows[~full]
     outside = np.column_stack([y[rest] - shift[p], np.ones(len(rest))]) * np.sqrt(weights[rest])[:, None]
     for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
@@ -765,11 +765,12 @@ class BootstrapLassoCV(BaseEstimator):
         return self
 
     def _fit_block(self, block, X, y, weights, codes, shares, shift, bare, store) -> int:
+        space = np.empty((len(y), X.shape[1] + 2))  # once per block: fresh memory costs threads more than the sums themselves
         for b in block:
             sample = Sample(X, *rows_by_fold(weights[b], shuffled_folds(codes, shares, b), self.n_folds))
             sums = store.take(b) if store else None
             if sums is None:
-                sums = fold_sums(sample, y, weights[b], shift, bare)
+                sums = fold_sums(sample, y, weights[b], shift, bare, space)
                 self.row_form_[b] = not sums.known.all()
                 if store:
                     store.put(b, sums, len(weights))
