@@ -137,7 +137,8 @@ def compare(name: str, X, y, strata, n_bootstraps: int, repeats: int, tight: boo
         if "1e-10" in called and not tight:
             line("", f"{called}: not measured (hours)", float("nan"), two)
             continue
-        ways = {how: measured(partial(scikit_learn, X, y, strata, few, 2, options, how), n_bootstraps, repeats) for how in (True, False)}
+        both = (True, False) if repeats > 1 else (True,)  # large problems: processes only
+        ways = {how: measured(partial(scikit_learn, X, y, strata, few, 2, options, how), n_bootstraps, repeats) for how in both}
         how = min(ways, key=lambda how: ways[how][0])
         seconds, (their_alphas, theirs) = ways[how]
         same = np.isclose(alphas[:n_bootstraps], their_alphas, rtol=1e-9)

@@ -243,22 +243,44 @@ def find_useless(sample, train, useless):
 # %% ../nbs/03_lasso.ipynb #17d4fa49
 @compiled
 def forward_solve(R, a, x):
-    "Solve Rᵀ x = x in place for the leading a × a triangle."
-    for k in range(a):
-        x[k] /= R[k, k]
-        xk, row, rest = x[k], R[k, k + 1 : a], x[k + 1 : a]
+    "Solve Rᵀ x = x in place for the leading a × a triangle, four unknowns at a time."
+    k = 0
+    while k + 4 <= a:
+        x0 = x[k] / R[k, k]
+        x1 = (x[k + 1] - R[k, k + 1] * x0) / R[k + 1, k + 1]
+        x2 = (x[k + 2] - R[k, k + 2] * x0 - R[k + 1, k + 2] * x1) / R[k + 2, k + 2]
+        x3 = (x[k + 3] - R[k, k + 3] * x0 - R[k + 1, k + 3] * x1 - R[k + 2, k + 3] * x2) / R[k + 3, k + 3]
+        x[k], x[k + 1], x[k + 2], x[k + 3] = x0, x1, x2, x3
+        k += 4
+        r0, r1, r2, r3, rest = R[k - 4, k:a], R[k - 3, k:a], R[k - 2, k:a], R[k - 1, k:a], x[k:a]
         for i in range(len(rest)):
-            rest[i] -= row[i] * xk
+            rest[i] -= r0[i] * x0 + r1[i] * x1 + r2[i] * x2 + r3[i] * x3
+    for i in range(k, a):
+        for j in range(k, i):
+            x[i] -= R[j, i] * x[j]
+        x[i] /= R[i, i]
 
 
 @compiled(reorder=True)
 def backward_solve(R, a, x):
-    "Solve R x = x in place."
-    for i in range(a - 1, -1, -1):
-        s, row, done = 0.0, R[i, i + 1 : a], x[i + 1 : a]
-        for k in range(len(done)):
-            s += row[k] * done[k]
-        x[i] = (x[i] - s) / R[i, i]
+    "Solve R x = x in place, four unknowns at a time."
+    k = a
+    while k >= 4:
+        r0, r1, r2, r3, done = R[k - 4, k:a], R[k - 3, k:a], R[k - 2, k:a], R[k - 1, k:a], x[k:a]
+        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+        for i in range(len(done)):
+            v = done[i]
+            s0, s1, s2, s3 = s0 + r0[i] * v, s1 + r1[i] * v, s2 + r2[i] * v, s3 + r3[i] * v
+        k -= 4
+        x3 = (x[k + 3] - s3) / R[k + 3, k + 3]
+        x2 = (x[k + 2] - s2 - R[k + 2, k + 3] * x3) / R[k + 2, k + 2]
+        x1 = (x[k + 1] - s1 - R[k + 1, k + 3] * x3 - R[k + 1, k + 2] * x2) / R[k + 1, k + 1]
+        x0 = (x[k] - s0 - R[k, k + 3] * x3 - R[k, k + 2] * x2 - R[k, k + 1] * x1) / R[k, k]
+        x[k], x[k + 1], x[k + 2], x[k + 3] = x0, x1, x2, x3
+    for i in range(k - 1, -1, -1):
+        for j in range(i + 1, a):
+            x[i] -= R[i, j] * x[j]
+        x[i] /= R[i, i]
 
 
 @compiled
@@ -549,11 +571,14 @@ def held_out_errors(
     intercepts: np.ndarray,  # (n_models,)
 ) -> np.ndarray:  # (n_models,)
     "Weighted mean squared error of each model on one fold."
-    p, at = coefs.shape[1], np.flatnonzero(coefs.any(axis=0))
-    v = np.column_stack([-coefs[:, at], np.ones(len(coefs)), -intercepts])
-    both = np.append(at, [p, p + 1])
-    M = sums.M[fold][both][:, both]
-    return np.maximum(((v @ M) * v).sum(axis=1), 0) / M[-1, -1]
+    p, M = coefs.shape[1], sums.M[fold]
+    at = np.flatnonzero(coefs.any(axis=0))
+    if 2 * len(at) > p:
+        v = np.column_stack([-coefs, np.ones(len(coefs)), -intercepts])
+    else:
+        both = np.append(at, [p, p + 1])
+        v, M = np.column_stack([-coefs[:, at], np.ones(len(coefs)), -intercepts]), M[both][:, both]
+    return np.maximum(np.einsum("ij,ij->i", v @ M, v), 0) / M[-1, -1]
 
 
 def path_on(
