@@ -74,6 +74,8 @@ sync: $(VENV)/installed-dev
 	$(BIN)/nbdev_export
 	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
 	$(BIN)/python docs/readme.py
+	$(BIN)/python docs/options.py
+	$(BIN)/python docs/input_examples.py
 
 stress: export ROUNDS = 10
 stress: $(VENV)/installed-dev
@@ -99,7 +101,7 @@ browser:
 	fi
 
 clean:
-	rm -rf build dist _docs _proc _site methods .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
+	rm -rf build dist _docs _proc _site methods example .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
 	find nbs tfbpmodeling tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 	find nbs -name .ipynb_checkpoints -prune -exec rm -rf {} +
 

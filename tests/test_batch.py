@@ -332,11 +332,11 @@ class Faulty:
         notebook = lean_notebook(self.place / "faulty.ipynb", HANG.format(mark=str(self.mark), act=self.act))
         self.config = BatchConfig(**self.tables, **QUICK, output_dir=str(self.folder), engine=self.engine, notebook=notebook)
 
-    def command(self, **how) -> subprocess.Popen:
+    def command(self, *more: str, **how) -> subprocess.Popen:
         "The batch as a command of its own."
         argv = [sys.executable, "-m", "tfbpmodeling", "batch", *words(self.tables), *LINES, "--output_dir", str(self.folder)]
         return subprocess.Popen(
-            [*argv, "--engine", self.engine, "--notebook", self.config.notebook], stderr=subprocess.PIPE, text=True, **how
+            [*argv, "--engine", self.engine, "--notebook", self.config.notebook, *more], stderr=subprocess.PIPE, text=True, **how
         )
 
     def hung(self) -> int:
@@ -520,6 +520,20 @@ def test_cluster_gives_the_same_numbers_though_a_worker_dies(faulty, calm, dask_
     alive = next(w for w in workers if w.pid != killed[0])
     assert not psutil.Process(alive.pid).children()  # the process of the batch ended with it
     case.completes(calm)
+
+
+def test_cluster_interrupted(faulty, calm, dask_cluster):
+    "Ctrl-C ends the run that hangs on a worker, not the worker; the same command completes the batch there."
+    address, workers = dask_cluster
+    case = faulty()
+    with case.command("--scheduler", address, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler)) as run:
+        hung = psutil.Process(case.hung())
+        run.send_signal(signal.SIGINT)
+        said = run.stderr.read()
+        assert run.wait(timeout=60) == 130 and "run the same command again" in said, said
+    assert all_gone([hung]) and all(worker.poll() is None for worker in workers)
+    assert state_of(case.folder)["status"] == "interrupted"
+    case.completes(calm, scheduler=address)
 
 
 # --- the files that the documentation hands out

@@ -27,6 +27,7 @@ from matplotlib.patches import Rectangle
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist
 
+from .artifacts import replace_file
 from .config import Config
 from .interactor_significance import ROBUST_LEVEL
 from .plots import BLUE, ORANGE, SKY, WIDTH, FigureSpec, _drawn, _legend, _new_axes, _styled, shown
@@ -617,9 +618,7 @@ def write_overview(
     page = _Page(folder, batch, summary, interactors)
     figures = overview_figures(page.survivors, summary, page.levels[0])
     _save_plots(folder, figures)
-    half = folder / ".index.html.half"
-    half.write_text(overview_page(page, figures), encoding="utf-8")
-    os.replace(half, folder / "index.html")
+    replace_file(folder / "index.html", overview_page(page, figures))
     return folder / "index.html"
 
 

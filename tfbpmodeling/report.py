@@ -15,7 +15,6 @@ import io
 import json
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .artifacts import read_run, run_directory, run_name, versions, write_manifest, write_run
+from .artifacts import read_run, replace_file, run_directory, run_name, versions, write_manifest, write_run
 from .bootstrap_model_results import BootstrapModelResults
 from .config import Config, InputError, did_you_mean
 from .interactor_significance import ROBUST_LEVEL
@@ -712,9 +711,7 @@ def write_page(
 
     notebook = tidy_notebook(nbformat.read(executed, as_version=4))
     for name, text in (("report.ipynb", nbformat.writes(notebook) + "\n"), ("report.html", page_of(notebook, title, failure))):
-        half = folder / f".{name}.half"
-        half.write_text(text, encoding="utf-8")
-        os.replace(half, folder / name)
+        replace_file(folder / name, text)
     executed.unlink()
 
 # %% ../nbs/10_report.ipynb #9f6355a0
