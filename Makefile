@@ -87,6 +87,7 @@ bench: $(VENV)/installed-bench
 docs: $(VENV)/installed-docs
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs render .
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs check .
+	$(BIN)/python docs/look.py
 	@echo "the site is in _docs/index.html"
 
 # Some tests look at pages in a real browser. Without one they are skipped, and this says why.

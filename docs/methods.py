@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 from nbdev.serve import proc_nbs
@@ -13,6 +14,7 @@ PAGES = ROOT / "methods"
 
 def main() -> None:
     os.chdir(ROOT)
+    sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks")]  # nbdev runs the cells that import
     shutil.rmtree(PAGES, ignore_errors=True)
     proc_nbs(path=ROOT / "nbs", force=True, n_workers=0)
     for notebook in sorted((ROOT / "_proc").rglob("*.ipynb")):
