@@ -22,7 +22,7 @@ INSTALL = $(BIN)/python -m pip install -qq --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test check sync stress bench docs clean distclean browser
+.PHONY: help demo test check sync stress bench docs clean distclean browser axe
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -60,7 +60,7 @@ demo: $(VENV)/installed
 	$(BIN)/tfbpmodeling demo $(DEMO_OPTIONS)
 
 test: export MPLBACKEND = Agg
-test: $(VENV)/installed-dev browser
+test: $(VENV)/installed-dev browser axe
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
@@ -100,6 +100,11 @@ browser:
 		{ timeout 120 apt-get update -qq && DEBIAN_FRONTEND=noninteractive timeout 400 apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
 			>$(VENV)/chromium.log 2>&1 </dev/null || { tail -n 3 $(VENV)/chromium.log; echo "chromium could not be installed: the tests of pages in a browser are skipped"; }; \
 	fi
+
+# In the browser, axe-core looks for what keeps people out: contrast, headings, names. Only its one file is used, so nothing else of that package is installed.
+axe: $(VENV)/installed-dev
+	@ls $(VENV)/axe/*/axe.min.js >/dev/null 2>&1 || $(BIN)/python -m pip install -qq --no-deps --target $(VENV)/axe axe-playwright-python==0.1.8 || \
+		echo "axe-core could not be fetched: the tests of accessibility are skipped"
 
 clean:
 	rm -rf build dist _docs _proc _site methods example .quarto .pytest_cache .ruff_cache .hypothesis demo_results bench_results *.egg-info
