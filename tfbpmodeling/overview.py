@@ -555,7 +555,7 @@ def time_table(page: _Page) -> Table:
     batch, seconds = page.batch, pd.to_numeric(page.summary["seconds"]).sum()
     rows = [["started", batch.get("started")], ["ended", batch.get("ended")], ["from start to end", _elapsed(batch)], ["all factors together", _duration(seconds)],
             ["factors at once", batch.get("n_jobs")], ["lasso fits per second", batch.get("fits_per_second")]]  # fmt: skip
-    return make_table("Time", ["", "value"], [[what, Cell(cell(v).text)] for what, v in rows])
+    return make_table("Time", ["what", "value"], [[what, Cell(cell(v).text)] for what, v in rows])
 
 
 def _elapsed(batch: dict) -> str | None:

@@ -190,7 +190,12 @@ def number(
 
 def interval(low: float, high: float) -> Block:
     "An interval for reading, on one line."
-    return Block(f'<span class="i">{"–" if math.isnan(low) else f"{number(low)} to {number(high)}"}</span>')
+    return Block(f'<span class="i"{_sort_key(low)}>{"–" if math.isnan(low) else f"{number(low)} to {number(high)}"}</span>')
+
+
+def _sort_key(value: float) -> str:
+    "The attribute that a column sorts by; none for what is missing."
+    return "" if math.isnan(value) else f' data-v="{min(max(value, -1e300), 1e300):.6g}"'
 
 
 def _cell(value: Any, first: bool) -> str:
@@ -199,9 +204,9 @@ def _cell(value: Any, first: bool) -> str:
     if isinstance(value, (bool, np.bool_)):
         return f'<td class="{"yes" if value else "no"}">{"yes" if value else "no"}</td>'
     if isinstance(value, (int, np.integer)):
-        return f'<td class="n">{value}</td>'
+        return f'<td class="n"{_sort_key(float(value))}>{value}</td>'
     if isinstance(value, (float, np.floating)):
-        return f'<td class="n">{number(float(value))}</td>'
+        return f'<td class="n"{_sort_key(float(value))}>{number(float(value))}</td>'
     return f"<td{' class=name' if first else ''}>{html.escape(str(value))}</td>"
 
 
@@ -209,6 +214,7 @@ def block_table(
     table: pd.DataFrame,
     caption: str = "",  # plain text
     most: int = 60,  # rows
+    sort: bool = True,  # whether the page may sort it
 ) -> Block:
     "A table as HTML: numbers to the right and rounded, switches as yes and no; wide ones scroll, long ones are cut."
     rows = list(table.head(most).itertuples(index=False, name=None))
@@ -218,7 +224,9 @@ def block_table(
     body = "".join("<tr>" + "".join(_cell(v, i == 0) for i, v in enumerate(row)) + "</tr>" for row in rows)
     more = f"{caption} The first {most} of {len(table)} rows." if len(table) > most else caption
     head = f"<caption>{html.escape(more)}</caption>" if more else ""
-    return Block(f'<div class="table"><table>{head}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>')
+    table_class = f' class="sortable{" searched" if len(rows) > 24 else ""}"' if sort and len(rows) > 2 else ""
+    box = f"<table{table_class}>{head}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    return Block(f'<div class="table{" long" if len(rows) > 24 else ""}">{box}</div>')
 
 # %% ../nbs/10_report.ipynb #ba290efd
 def data_block(data: ModelingData, plan: Plan) -> Block:
@@ -236,7 +244,7 @@ def data_block(data: ModelingData, plan: Plan) -> Block:
         ("genes in each stratum", ", ".join(str(n) for n in sizes if n)),
         *((f"left out: {reason}", len(ids)) for reason, ids in data.dropped.items() if ids),
     ]
-    return block_table(pd.DataFrame([(words, str(value)) for words, value in rows], columns=["", "value"]))
+    return block_table(pd.DataFrame([(words, str(value)) for words, value in rows], columns=["what", "value"]), sort=False)
 
 
 def _both_names(data: ModelingData, gene: str) -> str:
@@ -432,11 +440,13 @@ def about_block(
     rows = [(name, "" if value is None else str(value), value != default[name]) for name, value in said.items()]
     blocks = [
         "<h3>Parameters</h3>",
-        block_table(pd.DataFrame(rows, columns=["option", "value", "changed"])).html,
+        block_table(pd.DataFrame(rows, columns=["option", "value", "changed"]), sort=False).html,
         "<h3>Inputs</h3>",
-        block_table(pd.DataFrame([(i.option, i.path, i.sha256) for i in result.data.inputs], columns=["option", "file", "SHA-256"])).html,
+        block_table(
+            pd.DataFrame([(i.option, i.path, i.sha256) for i in result.data.inputs], columns=["option", "file", "SHA-256"]), sort=False
+        ).html,
         "<h3>Seconds</h3>",
-        block_table(pd.DataFrame([(s, float(t)) for s, t in result.timings.items()], columns=["stage", "seconds"])).html,
+        block_table(pd.DataFrame([(s, float(t)) for s, t in result.timings.items()], columns=["stage", "seconds"]), sort=False).html,
         "<h3>Versions</h3>",
         f'<p class="small">{html.escape(", ".join(f"{k} {v}" for k, v in manifest["versions"].items()))}'
         + (f"; run started {html.escape(manifest['started'])}" if "started" in manifest else "")
