@@ -1,7 +1,9 @@
 """The command: exit statuses, bad input, names that look like code, and identical numbers however it is run."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,8 @@ import pytest
 from examples import files_of, small_tables, write_tables
 
 from tfbpmodeling.artifacts import read_run, slug
-from tfbpmodeling.cli import main
+from tfbpmodeling.cli import COMMANDS, main
+from tfbpmodeling.config import Config
 
 RUN = "linear_perturbation_binding_modeling"
 QUICK = ["--n_bootstraps", "20", "--random_state", "1", "--top_n", "100", "--n_cpus", "1", "--no_report"]
@@ -356,3 +359,52 @@ def test_a_signal_ends_a_run_and_leaves_its_log(tmp_path, tables, name, status):
     assert [p.name for p in out.iterdir()] == ["P.failed"]
     assert json.loads((out / "P.failed" / "run.json").read_text())["status"] == "interrupted"
     assert "interrupted" in next((out / "P.failed").glob("*.log")).read_text()
+
+
+# --- completion
+
+
+def completed(script: Path, *words: str) -> list[str]:
+    "What bash offers for the last word."
+    line = f'source "{script}"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _tfbpmodeling; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", line, "bash", "tfbpmodeling", *words], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices(tmp_path, capsys):
+    if shutil.which("bash") is None:
+        pytest.skip("no bash here")
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "completion.bash"
+    script.write_text(capsys.readouterr().out)
+    assert set(completed(script, "")) == {*COMMANDS, "--help", "--version"} and completed(script, "che") == ["check"]
+    assert completed(script, "batch", "--retry") == ["--retry_failed"] and completed(script, "--log-level", "INFO", RUN, "--sq") == [
+        "--squared_pTF"
+    ]
+    assert completed(script, "check", "--missing", "") == ["error", "drop"] and completed(script, "completion", "f") == ["fish"]
+    assert completed(script, "report", "") == [], "what is no option is a file: bash itself completes it"
+
+
+def test_every_shell_gets_every_option(capsys):
+    for shell, dashes in (("zsh", "--"), ("fish", "-l ")):
+        assert main(["completion", shell]) == 0
+        script = capsys.readouterr().out
+        assert all(
+            f"{dashes}{f.name}" in script for f in dataclasses.fields(Config) if f.metadata["group"] and not f.name.startswith("log_")
+        )
+    assert main(["completion", "tcsh"]) == 2 and "choose one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_every_command_is_short_grouped_and_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    said = capsys.readouterr().out
+    heads = [line for line in said.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert (
+        stop.value.code == 0
+        and f"example:\n  tfbpmodeling {command} " in said
+        and len(heads) == len(set(heads))
+        and len(said.splitlines()) < 150
+    )

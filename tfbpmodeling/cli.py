@@ -17,11 +17,12 @@ from pathlib import Path
 from .config import BatchConfig, Config, InputError, did_you_mean, option
 
 # %% auto #0
-__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
-           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
-           'DemoConfig', 'command_demo', 'command_notebook', 'command_report', 'add_run_options', 'add_batch_options',
-           'add_simulation_options', 'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser',
-           'split_command', 'parse', 'console_log', 'main']
+__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'COMPLETION', 'add_options', 'options_from',
+           'Parser', 'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
+           'DemoConfig', 'command_demo', 'command_notebook', 'command_report', 'command_compare', 'add_run_options',
+           'add_batch_options', 'add_simulation_options', 'add_demo_options', 'add_notebook_options',
+           'add_report_options', 'add_compare_options', 'add_completion_options', 'make_parser', 'split_command',
+           'parse', 'console_log', 'main', 'completion_script', 'command_completion']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -44,7 +45,8 @@ def add_options(
     only: tuple[str, ...] | None = None,  # names of the fields; None: all
 ) -> None:
     "Give a parser the options of a dataclass, grouped, with their defaults in the help."
-    groups = {}
+    headed = {group.title: group for group in parser._action_groups}
+    groups = {key: headed[words] for key, words in GROUPS.items() if words in headed}
     for f in dataclasses.fields(kind):
         if only is not None and f.name not in only:
             continue
@@ -256,6 +258,16 @@ def command_report(args: argparse.Namespace) -> int:
     print(f"report:  {report_again(args.run_dir)}")
     return 0
 
+
+def command_compare(args: argparse.Namespace) -> int:
+    "One page about two runs of the same factor."
+    from tfbpmodeling.compare import compare_runs, pair_verdict
+
+    pair = compare_runs(args.run_a, args.run_b, args.output, args.overwrite)
+    print(pair_verdict(pair))
+    print(f"page:    {args.output}")
+    return 0
+
 # %% ../nbs/13_cli.ipynb #6aefab41
 PUBLISHED = "linear_perturbation_binding_modeling"
 NEEDED = ("response_file", "predictors_file", "perturbed_tf")
@@ -304,6 +316,21 @@ def add_report_options(parser: Parser) -> None:
     add_options(parser, Config, only=tuple(DASHED))
 
 
+def add_compare_options(parser: Parser) -> None:
+    "Which two runs, and where the page goes."
+    for name in "ab":
+        parser.add_argument(f"run_{name}", metavar=f"RUN_{name.upper()}", help="a finished run directory")
+    group = parser.add_argument_group(GROUPS["output"])
+    group.add_argument("-o", "--output", metavar="PATH", default="compare.html", help="file for the page (default compare.html)")
+    group.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+    add_options(parser, Config, only=tuple(DASHED))
+
+
+def add_completion_options(parser: Parser) -> None:
+    "For which shell."
+    parser.add_argument("shell", metavar="{bash,zsh,fish}", help="the shell that asks")
+
+
 COMMANDS = {  # name -> (what it does, its options, its function, an example)
     PUBLISHED: (
         "the main job: one perturbed TF, from two tables to a run directory",
@@ -319,6 +346,12 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
     ),
     "check": ("read and validate the input of a run and say what it would model", add_run_options, command_check, ON_TABLES),
     "report": ("make the page of a finished run again, without fitting", add_report_options, command_report, "results/YOR028C"),
+    "compare": (
+        "two runs of the same perturbed TF side by side on one page, without fitting",
+        add_compare_options,
+        command_compare,
+        "results/YOR028C results/YOR028C_top300 -o compare.html",
+    ),
     "notebook": (
         "hand out a copy of the master notebook, to change and run with --notebook",
         add_notebook_options,
@@ -331,6 +364,12 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_demo_options,
         command_demo,
         "--output_dir demo_results",
+    ),
+    "completion": (
+        "print what a shell needs to complete this command with the Tab key",
+        add_completion_options,
+        lambda args: command_completion(args),
+        'bash >> ~/.bash_completion  (or, in the start file: eval "$(tfbpmodeling completion bash)")',
     ),
 }
 
@@ -417,3 +456,77 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"tfbpmodeling {version('tfbpmodeling')}"
+
+# %% ../nbs/13_cli.ipynb #42d9d1b8
+COMPLETION = """# tfbpmodeling completion: eval "$(tfbpmodeling completion {shell})" in the shell's start file
+{first}_tfbpmodeling() {{
+  local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" command="" words="" word
+  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+    case "$word" in {commands}) command="$word"; break ;; esac
+  done
+  case "$command" in
+    "") words="{all_commands} --help --version" ;;
+{options}
+  esac
+  [[ -n "$command" && "$current" != -* ]] && words=""
+  case "$command $before" in
+{choices}
+  esac
+  COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o bashdefault -o default -F _tfbpmodeling tfbpmodeling
+"""
+
+
+def completion_script(shell: str) -> str:  # bash, zsh or fish
+    "What a shell needs to complete this command."
+    parsers = {name: make_parser(name) for name in COMMANDS}
+    if shell == "fish":
+        return "\n".join(line for name, parser in parsers.items() for line in _fish_lines(name, parser)) + "\n"
+    flags = {name: [f for a in parser._actions for f in a.option_strings if f.startswith("--")] for name, parser in parsers.items()}
+    choices = [
+        (f"{name} {f}", c)
+        for name, parser in parsers.items()
+        for a in parser._actions
+        if (c := _choices(a))
+        for f in a.option_strings or [name]
+    ]
+    return COMPLETION.format(
+        shell=shell,
+        first="autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "",
+        commands="|".join(COMMANDS),
+        all_commands=" ".join(COMMANDS),
+        options="\n".join(f'    {name}) words="{" ".join(f)}" ;;' for name, f in flags.items()),
+        choices="\n".join(f'    "{at}") words="{" ".join(c)}" ;;' for at, c in choices),
+    )
+
+
+def _choices(action: argparse.Action) -> list[str]:
+    "The values that an option takes, from what its help shows."
+    shown = action.metavar if isinstance(action.metavar, str) else ""
+    return shown[1:-1].split(",") if shown.startswith("{") else []
+
+
+def _fish_lines(name: str, parser: Parser) -> Iterator[str]:
+    about, here = COMMANDS[name][0].replace("'", ""), f"complete -c tfbpmodeling -n '__fish_seen_subcommand_from {name}'"
+    yield f"complete -c tfbpmodeling -n 'not __fish_seen_subcommand_from {' '.join(COMMANDS)}' -f -a {name} -d '{about}'"
+    for action in parser._actions:
+        words, takes = (
+            " ".join(_choices(action)),
+            "" if action.nargs == 0 else f" -x -a '{' '.join(c)}'" if (c := _choices(action)) else " -r",
+        )
+        for flag in action.option_strings:
+            if flag.startswith("--"):
+                yield f"{here} -l {flag[2:]}{takes}"
+        if words and not action.option_strings:
+            yield f"{here} -f -a '{words}'"
+
+
+def command_completion(args: argparse.Namespace) -> int:
+    "Print the script for a shell."
+    if args.shell not in ("bash", "zsh", "fish"):
+        raise InputError(
+            f"no completion for the shell {args.shell!r}: choose one of bash, zsh, fish.{did_you_mean(args.shell, ('bash', 'zsh', 'fish'))}"
+        )
+    print(completion_script(args.shell), end="")
+    return 0
