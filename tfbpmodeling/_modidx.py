@@ -254,6 +254,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'tfbpmodeling.compare.pair_terms': ('compare.html#pair_terms', 'tfbpmodeling/compare.py'),
                                       'tfbpmodeling.compare.pair_verdict': ('compare.html#pair_verdict', 'tfbpmodeling/compare.py'),
                                       'tfbpmodeling.compare.read_pair': ('compare.html#read_pair', 'tfbpmodeling/compare.py'),
+                                      'tfbpmodeling.compare.same_data': ('compare.html#same_data', 'tfbpmodeling/compare.py'),
                                       'tfbpmodeling.compare.same_units': ('compare.html#same_units', 'tfbpmodeling/compare.py'),
                                       'tfbpmodeling.compare.split_terms': ('compare.html#split_terms', 'tfbpmodeling/compare.py'),
                                       'tfbpmodeling.compare.survivor_names': ('compare.html#survivor_names', 'tfbpmodeling/compare.py'),

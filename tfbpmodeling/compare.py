@@ -38,9 +38,9 @@ from .report import Block, block_table, interval
 from .workflow import RunResult
 
 # %% auto #0
-__all__ = ['ELSEWHERE', 'COUNTS', 'Pair', 'split_terms', 'read_pair', 'differing_options', 'differing_inputs', 'same_units',
-           'pair_verdict', 'survivor_names', 'pair_terms', 'forest', 'forest_figure', 'survivor_table', 'kept_table',
-           'count_table', 'difference_words', 'compare_page', 'compare_runs']
+__all__ = ['ELSEWHERE', 'COUNTS', 'Pair', 'split_terms', 'read_pair', 'differing_options', 'differing_inputs', 'same_data',
+           'same_units', 'pair_verdict', 'survivor_names', 'pair_terms', 'forest', 'forest_figure', 'survivor_table',
+           'kept_table', 'count_table', 'difference_words', 'compare_page', 'compare_runs']
 
 # %% ../nbs/16_compare.ipynb #a69de486
 @dataclass(frozen=True)
@@ -125,13 +125,14 @@ def differing_inputs(pair: Pair) -> pd.DataFrame:  # input, A, B
     return pd.DataFrame(rows, columns=["input", "A", "B"])
 
 # %% ../nbs/16_compare.ipynb #46863542
+def same_data(pair: Pair) -> bool:
+    "Whether both runs read the same response and the same binding, by the content of the files."
+    return not differing_inputs(pair)["input"].isin(["response_file", "predictors_file", "response column"]).any()
+
+
 def same_units(pair: Pair) -> bool:
     "Whether the coefficients of the runs have the same unit, as far as options and inputs tell."
-    options, inputs = differing_options(pair)["option"], differing_inputs(pair)["input"]
-    return not (
-        options.isin(["scale_by_std", "transform_predictors"]).any()
-        or inputs.isin(["response_file", "predictors_file", "response column"]).any()
-    )
+    return same_data(pair) and not differing_options(pair)["option"].isin(["scale_by_std", "transform_predictors"]).any()
 
 # %% ../nbs/16_compare.ipynb #9a2e4a0e
 def pair_verdict(pair: Pair) -> str:
@@ -300,7 +301,7 @@ def compare_page(pair: Pair) -> str:
         survivors=survivor_table(pair) if any(groups) else None, forest=forest_figure(pair), stage_counts=count_table(pair),
         kept=[(words, kept_table(pair, stage) if pair_terms(pair, stage) else None) for stage, words in (("all_data", "Stage 2: all genes"), ("topn", "Stage 4: top N"))],
         options=_or_none(differing_options(pair)), inputs=_or_none(differing_inputs(pair)), verdicts=[run.verdict for run in pair.runs], versions=versions,
-        same_data=differing_inputs(pair).empty,
+        same_data=same_data(pair),
     )  # fmt: skip
     loader = FileSystemLoader(str(importlib.resources.files("tfbpmodeling") / "templates"))
     return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("compare/index.html.j2").render(values)
