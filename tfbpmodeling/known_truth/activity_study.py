@@ -83,7 +83,7 @@ def _one_setting(number: int, config: ActivityConfig) -> list[dict]:
 def _method_rows(fit: ActivityFit, data: ActivityData, replicate: int) -> list[dict]:
     truth = log_likelihood(fit.rotated, data.V_of(replicate), data.params["noise_cov"])
     free = [f for f in fit.compared if (f.activity_cov, f.noise_cov) == ("freeform", "freeform")]
-    models = {"ridge": fit.ridge} | {"mixed": f for f in free} | {"auto": fit.chosen}
+    models = {"ridge": fit.ridge} | ({"mixed": free[0]} if free else {}) | {"auto": fit.chosen}
     return [
         {"method": name} | _scores(model, fit, data.beta_of(replicate)) | {"log_likelihood_at_truth": truth}
         for name, model in models.items()

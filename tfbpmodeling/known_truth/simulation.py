@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import math
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -403,11 +404,11 @@ class ActivityConfig:
     motifs: str = option(
         "uniform",
         "Generated motif scores: uniform between 0 and 1, or binding: sparse, skewed and correlated, as in the interactions model.",
-        "tables",
+        "activity",
         choices=("uniform", "binding"),
     )
     motif_file: str | None = option(
-        None, "Table of motif scores or binding to draw genes and TFs from, in place of generated scores.", "tables", metavar="FILE"
+        None, "Table of motif scores or binding to draw genes and TFs from, in place of generated scores.", "activity", metavar="FILE"
     )
     n_conditions: int = option(4, "Number of conditions.", "activity", low=1, high=500, metavar="N")
     replicates: int = option(1, "Data sets with the same motif scores and covariances.", "activity", low=1, metavar="N")
@@ -700,7 +701,7 @@ def load_simulation(
         raise InputError(
             f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json beside it"
         ) from None
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile):
         raise InputError(f"{path} is not a data set of simulate --model activity") from None
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #6e752ca4
