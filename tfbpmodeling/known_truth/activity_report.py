@@ -53,6 +53,7 @@ from tfbpmodeling.modeling_data import (
     read_table,
     shown_names,
 )
+from ..overview import n_of
 from ..plots import BLUE, GREY, ORANGE, WIDTH, FigureSpec, _drawn, _heading, _legend, _new_axes, _panels, _rows, _styled, shown
 from tfbpmodeling.report import (
     EXECUTED,
@@ -188,10 +189,12 @@ def make_activity_tables(
 def _table_warnings(x: pd.DataFrame, constant: tuple[str, ...], y: pd.DataFrame) -> tuple[str, ...]:
     notes = []
     if constant:
-        notes.append(f"{len(constant)} TFs have the same value for all genes in use and are left out: {_some(constant)}")
+        notes.append(f"left out, with the same value for all genes in use: {n_of(len(constant), 'TF')} ({_some(constant)})")
     copies = x.columns[x.T.duplicated()]
     if len(copies):
-        notes.append(f"{len(copies)} TFs are copies of others ({_some(copies)}): their activity is shared out among the copies")
+        notes.append(
+            f"{n_of(len(copies), 'TF')} with exactly the binding of another ({_some(copies)}): such TFs cannot be told apart and share one activity"
+        )
     if x.shape[1] > len(x) / 2:
         notes.append(f"{x.shape[1]} TFs on {len(x)} genes: single activities are little more than guesses; read the intervals")
     if y.shape[1] == 1:
@@ -334,9 +337,9 @@ def verdict(result: MotifActivity) -> str:
     else:
         first = f"{top['name']} is the most active of {len(table)} TFs; {clear} are clearly active"
     model = model_words(result.fit)
-    second = f"Binding explains {_share(r2['held_out'])} of the response of held-out genes, by {model}"
+    second = f"Binding explains {_share(r2['held_out'])} of the variance of held-out genes, by {model}"
     if not result.is_ridge:
-        second += f" (by ridge {_share(r2['held_out_ridge'])})"
+        second += f"; by ridge {_share(r2['held_out_ridge'])}"
     return f"{first}. {second}."
 
 
@@ -553,7 +556,7 @@ def covariances(result: MotifActivity) -> Figure:
     fit = result.fit
     fig = Figure(figsize=(WIDTH, 2.75), dpi=100)
     for i, (matrix, title) in enumerate(((fit.chosen.V, "activities (V)"), (fit.chosen.sigma, "noise (Σ)"))):
-        ax = fig.add_axes([0.06 + 0.27 * i, 0.2, 0.24, 0.61])
+        ax = fig.add_axes([0.05 + 0.29 * i, 0.2, 0.24, 0.61])
         size = np.sqrt(np.maximum(np.diag(matrix), 1e-300))
         shown_matrix = ax.imshow(
             matrix / np.outer(size, size), cmap="cividis", vmin=-1, vmax=1, extent=(0.5, len(size) + 0.5, len(size) + 0.5, 0.5)
@@ -563,10 +566,10 @@ def covariances(result: MotifActivity) -> Figure:
         ax.tick_params(labelsize=7)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.yaxis.get_major_locator().set_params(integer=True)
-    bar = fig.colorbar(shown_matrix, cax=fig.add_axes([0.58, 0.2, 0.012, 0.61]))
+    bar = fig.colorbar(shown_matrix, cax=fig.add_axes([0.595, 0.2, 0.012, 0.61]))
     bar.set_label("correlation", fontsize=7)
     bar.ax.tick_params(labelsize=6.5)
-    pattern_axes(result, _styled(fig.add_axes([0.76, 0.2, 0.22, 0.61])))
+    pattern_axes(result, _styled(fig.add_axes([0.775, 0.2, 0.215, 0.61])))
     return fig
 
 
@@ -738,7 +741,7 @@ def selection_block(result: MotifActivity) -> Block:
         {
             "activities (V)": table["activity_cov"],
             "noise (Σ)": table["noise_cov"],
-            "log-likelihood": [f"{v:.1f}" for v in table["log_likelihood"]],
+            "log-likelihood": [f"{v:.1f}".replace("-", "−") for v in table["log_likelihood"]],
             "parameters": table["parameters"],
             "AIC above the best": [f"{v:.1f}" for v in table["aic_above_best"]],
             "chosen": table["chosen"],
