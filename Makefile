@@ -1,5 +1,6 @@
 # make demo    install the package here and run it on generated data with known truth
 # make test    everything that must hold: notebooks in step with the package, notebooks run, tests
+# make test-slow  the tests that take minutes: the full acceptance of the mixed model
 # make stress  the faults of a batch (kills, full disk, signals) ten times in a row: 20 to 40 minutes
 # make bench   our lasso against scikit-learn's, measured now on this machine
 # make docs    the documentation site, in _docs/
@@ -22,7 +23,7 @@ INSTALL = $(BIN)/python -m pip install -qq --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test check sync stress bench docs clean distclean browser axe
+.PHONY: help demo test test-slow test-sequence check sync stress bench edit export docs clean distclean browser axe
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -64,6 +65,10 @@ test: $(VENV)/installed-dev browser axe
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
+
+test-slow: export MPLBACKEND = Agg
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow tests/test_motif_activity.py $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/test_house.py

@@ -92,12 +92,13 @@ def run_directory(
     config: Config,
     now: datetime | None = None,
     name: str | None = None,  # of the folder; None: the run's name
+    way_out: str = "add --timestamp for a new name, or --overwrite to replace it",  # said where the folder exists
 ) -> Iterator[Path]:
     "A folder to write a run into; it gets its final name when the block ends well."
     target = Path(config.output_dir) / (name or run_name(config, now))
     made = _make_parents(target.parent)
     try:
-        _check_target(target, config.overwrite)
+        _check_target(target, config.overwrite, way_out)
         partial = _new_partial(target)
         try:
             yield partial
@@ -127,10 +128,10 @@ def _make_parents(folder: Path) -> list[Path]:
     return missing
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
+def _check_target(target: Path, overwrite: bool, way_out: str) -> None:
     settle(target)
     if target.exists() and not overwrite:
-        raise InputError(f"{target} exists: add --timestamp for a new name, or --overwrite to replace it")
+        raise InputError(f"{target} exists: {way_out}")
     if target.exists() and not (target / "run.json").is_file():
         raise InputError(
             f"{target} is not a run directory (it has no run.json), so --overwrite will not replace it: choose another --output_dir"
@@ -430,6 +431,8 @@ def read_run(
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder} is not a run directory: it has no run.json")
     facts = _read_json(folder / "run.json")
+    if "perturbed_tf" not in facts:
+        raise InputError(f"{folder} holds no run of the main job, but of {facts.get('command', 'another command')}: run that command again")
     if facts["status"] != "done":
         raise InputError(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
     config = Config(**facts["parameters"])

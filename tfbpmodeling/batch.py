@@ -603,7 +603,7 @@ def keep_partial(task: dict, pid: int, reply: dict) -> None:
             continue
         error, config = NotebookError(reply["error"]), Config(**task["config"])
         try:
-            partial_page(partial, config, error)
+            partial_page(partial, config.perturbed_tf, error)
             write_manifest(partial, config, datetime.now(), error=error)
         except OSError:  # the disk may be full
             log.debug("no manifest of %s", name, exc_info=True)

@@ -17,12 +17,12 @@ from pathlib import Path
 from .config import BatchConfig, Config, InputError, did_you_mean, option
 
 # %% auto #0
-__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'COMPLETION', 'add_options', 'options_from',
+__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'SIMULATED', 'COMMANDS', 'add_options', 'options_from',
            'Parser', 'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
-           'DemoConfig', 'command_demo', 'command_notebook', 'command_report', 'command_compare', 'add_run_options',
-           'add_batch_options', 'add_simulation_options', 'add_demo_options', 'add_notebook_options',
-           'add_report_options', 'add_compare_options', 'add_completion_options', 'make_parser', 'split_command',
-           'parse', 'console_log', 'main', 'completion_script', 'command_completion']
+           'command_motif_activity', 'DemoConfig', 'command_demo', 'command_notebook', 'command_report',
+           'add_run_options', 'add_batch_options', 'add_simulation_options', 'add_motif_activity_options',
+           'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse',
+           'console_log', 'main']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -34,6 +34,7 @@ GROUPS = {
     "batch": "how the TFs are shared out",
     "tables": "the generated tables",
     "truth": "the planted truth",
+    "activity": "the activity model",
 }
 DASHED = {"log_level": "--log-level", "log_handler": "--log-handler"}  # published with dashes; underscores are understood too
 
@@ -43,17 +44,18 @@ def add_options(
     kind: type,  # a dataclass of options
     required: tuple[str, ...] = (),
     only: tuple[str, ...] | None = None,  # names of the fields; None: all
+    notes: dict[str, str] | None = None,  # name -> what its help says at the end
 ) -> None:
     "Give a parser the options of a dataclass, grouped, with their defaults in the help."
-    headed = {group.title: group for group in parser._action_groups}
-    groups = {key: headed[words] for key, words in GROUPS.items() if words in headed}
+    groups = {group.title: group for group in parser._action_groups}
     for f in dataclasses.fields(kind):
         if only is not None and f.name not in only:
             continue
         meta = f.metadata
-        if meta["group"] and meta["group"] not in groups:
-            groups[meta["group"]] = parser.add_argument_group(GROUPS[meta["group"]])
-        group = groups.get(meta["group"], parser)
+        title = GROUPS.get(meta["group"])
+        if title and title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        group = groups.get(title, parser)
         flag = DASHED.get(f.name, f"--{f.name}")
         about = meta["help"].replace("%", "%%") if meta["group"] else argparse.SUPPRESS
         if f.type == "bool":
@@ -66,12 +68,13 @@ def add_options(
             metavar=metavar,
             default=argparse.SUPPRESS,
             required=f.name in required,
-            help=about if about == argparse.SUPPRESS else about + _default_note(kind, f),
+            help=about if about == argparse.SUPPRESS else about + _default_note(kind, f) + (notes or {}).get(f.name, ""),
         )
 
 
 def _default_note(kind: type, f: dataclasses.Field) -> str:
     default = kind().to_dict()[f.name] if hasattr(kind, "to_dict") else f.default
+    default = ",".join(default) if isinstance(default, tuple) else default
     usual = f.metadata["published"]
     notes = ([f"default {default}"] if default not in ("", None) else []) + ([f"usual {usual[0]:g} to {usual[1]:g}"] if usual else [])
     return f" ({'; '.join(notes)})".replace("%", "%%") if notes else ""
@@ -192,10 +195,31 @@ def command_batch(args: argparse.Namespace) -> int:
 # %% ../nbs/13_cli.ipynb #37e38df3
 def command_simulate(args: argparse.Namespace) -> int:
     "Write generated tables."
-    from tfbpmodeling.known_truth.simulation import SimulationConfig, simulate_interactions
+    from tfbpmodeling.known_truth.simulation import save_simulation, simulate_activities, simulate_interactions
 
-    folder = simulate_interactions(options_from(args, SimulationConfig)).save(args.output_dir, overwrite=args.overwrite)
-    print(f"response.csv, predictors.csv and truth.json: {folder}")
+    kind, other = SIMULATED[args.model](), SIMULATED["interactions" if args.model == "activity" else "activity"]()
+    own, foreign = ({f.name for f in dataclasses.fields(k)} for k in (kind, other))
+    if wrong := [name for name in vars(args) if name in foreign - own]:
+        raise InputError(f"--{wrong[0]} is no option of --model {args.model}: leave it out, or choose the other model")
+    config = options_from(args, kind)
+    if args.model == "interactions":
+        folder = simulate_interactions(config).save(args.output_dir, overwrite=args.overwrite)
+        print(f"response.csv, predictors.csv and truth.json: {folder}")
+        return 0
+    for data in simulate_activities(config):
+        path = save_simulation(data, args.output_dir, args.overwrite)
+        print(f"{path} with {path.stem}.json, and tables of the first replicate in {path.with_suffix('')}")
+    return 0
+
+
+def command_motif_activity(args: argparse.Namespace) -> int:
+    "Activities of factors over several conditions."
+    from tfbpmodeling.known_truth.activity_report import MotifActivityConfig, motif_activity_to_directory
+
+    folder, facts = motif_activity_to_directory(options_from(args, MotifActivityConfig))
+    print(facts["verdict"])
+    print(f"results: {folder}")
+    print_report(folder)
     return 0
 
 
@@ -286,13 +310,42 @@ def add_batch_options(parser: Parser) -> None:
 
 def add_simulation_options(parser: Parser) -> None:
     "Options of the simulator, and where to write."
+    group = parser.add_argument_group(GROUPS["output"])
+    about = "interactions of one perturbed TF, for the main job; or activities over several conditions, for motif_activity"
+    group.add_argument(
+        "--model", choices=SIMULATED, default="interactions", metavar="{interactions,activity}", help=f"{about} (default interactions)"
+    )
+    group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for the tables and their truth")
+    group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
+    interactions, activity = SIMULATED["interactions"](), SIMULATED["activity"]()
+    first, second = ({f.name: f for f in dataclasses.fields(kind)} for kind in (interactions, activity))
+    differ = [n for n in first.keys() & second if first[n].default != second[n].default]
+    usual = {None: "normal noise"}
+    add_options(parser, interactions, notes={n: f" (activity: {usual.get(second[n].default, second[n].default)})" for n in differ})
+    add_options(parser, activity, only=tuple(n for n in second if n not in first))
+    add_options(parser, Config, only=tuple(DASHED))
+
+
+def _interactions() -> type:
     from tfbpmodeling.known_truth.simulation import SimulationConfig
 
-    group = parser.add_argument_group(GROUPS["output"])
-    group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for response.csv, predictors.csv and truth.json")
-    group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
-    add_options(parser, SimulationConfig)
-    add_options(parser, Config, only=tuple(DASHED))
+    return SimulationConfig
+
+
+def _activity() -> type:
+    from tfbpmodeling.known_truth.simulation import ActivityConfig
+
+    return ActivityConfig
+
+
+SIMULATED = {"interactions": _interactions, "activity": _activity}  # model -> its options, imported when needed
+
+
+def add_motif_activity_options(parser: Parser) -> None:
+    "Options of motif_activity."
+    from tfbpmodeling.known_truth.activity_report import MotifActivityConfig
+
+    add_options(parser, MotifActivityConfig, required=("response_file", "predictors_file", "output_dir"))
 
 
 def add_demo_options(parser: Parser) -> None:
@@ -358,7 +411,18 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         command_notebook,
         "--output my_report.ipynb",
     ),
-    "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
+    "motif_activity": (
+        "activities of all TFs over several conditions: ridge against the mixed model",
+        add_motif_activity_options,
+        command_motif_activity,
+        "--response_file time_course.csv --predictors_file binding.csv --output_dir activities",
+    ),
+    "simulate": (
+        "write generated tables with known truth",
+        add_simulation_options,
+        command_simulate,
+        "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
+    ),
     "demo": (
         "generate data, run the main job on it and compare with the truth",
         add_demo_options,

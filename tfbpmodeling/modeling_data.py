@@ -292,14 +292,14 @@ def _refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) 
     )
 
 # %% ../nbs/01_modeling_data.ipynb #58e691f0
-def predictor_values(predictors: pd.DataFrame, where: str) -> pd.DataFrame:
-    "Every predictor column as numbers."
+def predictor_values(predictors: pd.DataFrame, where: str, role: str = "predictors are numbers") -> pd.DataFrame:
+    "Every column as numbers."
     values = np.empty(predictors.shape, order="F")
     for j in range(predictors.shape[1]):
         column = predictors.iloc[:, j]
         values[:, j], is_text = _numbers(column)
         if is_text.any():
-            _refuse_text(column, is_text, where, "predictors are numbers")
+            _refuse_text(column, is_text, where, role)
     return pd.DataFrame(values, index=predictors.index, columns=predictors.columns)
 
 # %% ../nbs/01_modeling_data.ipynb #4f001ae4

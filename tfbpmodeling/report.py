@@ -459,9 +459,11 @@ MASTER = "run_report.ipynb"
 NOTEBOOK_ONLY = {"run_folder": "", "stored_run": "", "tables": ""}  # parameters that are no options of the command
 
 
-def master_notebook() -> str:
-    "The text of the master notebook, as shipped."
-    return (importlib.resources.files("tfbpmodeling") / "notebooks" / MASTER).read_text(encoding="utf-8")
+def master_notebook(
+    name: str = MASTER,  # or that of another command
+) -> str:
+    "The text of a master notebook, as shipped."
+    return (importlib.resources.files("tfbpmodeling") / "notebooks" / name).read_text(encoding="utf-8")
 
 
 def tagged(
@@ -772,7 +774,7 @@ def run_to_directory(
                 log.error("the run failed", exc_info=True)
             else:
                 log.error("the run was interrupted")
-            partial_page(folder, config, error)
+            partial_page(folder, config.perturbed_tf, error)
             write_manifest(folder, config, started, data.inputs if data else (), error=error)
             raise error
     return Path(config.output_dir) / (target[2] or run_name(config, started)), result
@@ -797,7 +799,7 @@ def _notebook_into(
     write_page(folder, folder / EXECUTED, f"{config.perturbed_tf}: report")
 
 
-def partial_page(folder: Path, config: Config, error: BaseException) -> None:
+def partial_page(folder: Path, title: str, error: BaseException) -> None:
     "The page of a run that failed, from the cells that ran."
     if not (folder / EXECUTED).exists():
         return
@@ -809,7 +811,7 @@ def partial_page(folder: Path, config: Config, error: BaseException) -> None:
         else f"{type(error).__name__}: {error}"
     )
     try:
-        write_page(folder, folder / EXECUTED, config.perturbed_tf, words)
+        write_page(folder, folder / EXECUTED, title, words)
     except Exception:  # a half-written notebook; the log and run.json tell what happened
         log.debug("no partial page", exc_info=True)
         (folder / EXECUTED).unlink(missing_ok=True)

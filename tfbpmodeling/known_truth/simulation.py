@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
+import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +17,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ..artifacts import json_text, replace_file
 from ..config import InputError, check_options, did_you_mean, option
+from ..modeling_data import predictor_values, read_table
 
 # %% auto #0
-__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'FILES', 'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names',
-           'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2',
-           'simulate_response', 'InteractionData', 'simulate_interactions', 'read_truth', 'TruthScore',
-           'score_against_truth', 'known_score']
+__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'FILES', 'NOISE_KINDS', 'ALIASES', 'ACTIVITY_DECIMALS', 'ACTIVITY_ARRAYS',
+           'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names', 'bound_genes', 'binding_scores',
+           'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2', 'simulate_response', 'InteractionData',
+           'simulate_interactions', 'read_truth', 'TruthScore', 'score_against_truth', 'known_score', 'ActivityConfig',
+           'activity_kinds', 'activity_covariance', 'noise_covariance', 'motif_matrix', 'activity_noise',
+           'activity_replicate', 'ActivityData', 'simulate_activity', 'simulate_activities', 'save_simulation',
+           'load_simulation', 'known_activity']
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -93,13 +100,15 @@ def _check_counts(config: SimulationConfig) -> None:
         )
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #4335e4c5
-STREAMS = {"binding": 0, "covariate": 1, "truth": 2, "noise": 3}  # purpose -> its number
+STREAMS = {
+    name: i for i, name in enumerate("binding covariate truth noise motif covariance activity activity_noise".split())
+}  # purpose -> its number
 
 
 def random_stream(
     seed: int,  # the seed of the simulation
     purpose: str,  # a key of STREAMS
-    index: int = 0,  # which perturbed factor
+    index: int = 0,  # which perturbed factor, or replicate
 ) -> np.random.Generator:
     "The random numbers for one purpose: PCG64 on SeedSequence(seed, spawn_key=(purpose, index))."
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(STREAMS[purpose], index))))
@@ -212,11 +221,11 @@ def signal_scale(
 
 
 def realised_r2(
-    response: np.ndarray,  # (n_genes,)
-    fitted: np.ndarray,  # (n_genes,)
+    response: np.ndarray,  # (n_genes,) or (n_genes, n_conditions)
+    fitted: np.ndarray,  # the same shape
 ) -> float:
-    "R² = 1 − Σ(y − fitted)² / Σ(y − mean y)²."
-    return float(1 - ((response - fitted) ** 2).sum() / ((response - response.mean()) ** 2).sum())
+    "R² = 1 − Σ(y − fitted)² / Σ(y − mean y)², with a mean for each condition."
+    return float(1 - ((response - fitted) ** 2).sum() / ((response - response.mean(axis=0)) ** 2).sum())
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #d455b57d
 INTERCEPT = -0.02  # log2 fold change of a gene without any binding
@@ -380,3 +389,331 @@ def known_score(
         return score_against_truth(kept_terms, read_truth(path), perturbed_tf) if path.is_file() else None
     except InputError:
         return None
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #d2409a42
+NOISE_KINDS = ("identity", "random", "identityV", "randomV")
+ALIASES = {"random": "freeform", "id": "identity"}  # names in regNet -> here
+
+
+@dataclass(frozen=True)
+class ActivityConfig:
+    "Every option of the simulation of activities over several conditions."
+
+    n_genes: int = option(978, "Number of genes (rows).", "tables", low=10, high=19980, metavar="N")
+    n_tfs: int = option(623, "Number of transcription factors (distinct columns of motif scores or binding).", "tables", low=1, metavar="N")
+    motifs: str = option(
+        "uniform",
+        "Generated motif scores: uniform between 0 and 1, or binding: sparse, skewed and correlated, as in the interactions model.",
+        "activity",
+        choices=("uniform", "binding"),
+    )
+    motif_file: str | None = option(
+        None, "Table of motif scores or binding to draw genes and TFs from, in place of generated scores.", "activity", metavar="FILE"
+    )
+    n_conditions: int = option(4, "Number of conditions.", "activity", low=1, high=500, metavar="N")
+    replicates: int = option(1, "Data sets with the same motif scores and covariances.", "activity", low=1, metavar="N")
+    activity_cov: tuple[str, ...] = option(
+        ("freeform",),
+        "Covariance V of the activities between conditions: identity, freeform, lowrank_R (R blocks of alike conditions), or a list. "
+        "document: identity, freeform, lowrank_2 and lowrank_C/2, the four of regNet.",
+        "activity",
+        metavar="KINDS",
+    )
+    noise_cov: str = option(
+        "identity", "Covariance of the noise between conditions; with V, a part of it has the shape of V.", "activity", choices=NOISE_KINDS
+    )
+    noise_fraction: float = option(
+        0.7, "identityV, randomV: the share of the noise that has the shape of V.", "activity", low=0, high=0.999999
+    )
+    signal_fraction: float = option(0.2, "R² of the activities.", "truth", low=0, high=1, open_interval=True)
+    n_active: int | None = option(None, "Only this many TFs have an activity at all; without it, all.", "activity", low=1, metavar="N")
+    noise_df: float | None = option(
+        None,
+        "Degrees of freedom of t-distributed noise, shared by the conditions of a gene; without it the noise is normal.",
+        "truth",
+        low=2.1,
+    )
+    noise_spread: float = option(
+        0.0, "How much genes differ in noise: standard deviation of the log of a gene's noise level.", "activity", low=0, high=3
+    )
+    random_state: int = option(42, "Seed. The same seed gives the same tables.", "truth", low=0, high=2**32 - 1, metavar="SEED")
+
+    def __post_init__(self):
+        check_options(self)
+        object.__setattr__(self, "activity_cov", activity_kinds(self.activity_cov, self.n_conditions))
+        if self.n_active and self.n_active > self.n_tfs:
+            raise InputError(f"--n_active {self.n_active}: it must be at most --n_tfs, which is {self.n_tfs}")
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #f4ca1ace
+def activity_kinds(
+    words: Iterable[str],  # such as ("document",) or ("identity", "lowrank_3")
+    n_conditions: int,
+) -> tuple[str, ...]:  # each once
+    "The kinds of V that a list names. InputError for an unknown one."
+    kinds = []
+    for word in words:
+        four = ("identity", "freeform", *(f"lowrank_{r}" for r in (2, n_conditions // 2) if 1 <= r <= n_conditions))
+        kinds += four if word == "document" else (ALIASES.get(word, word),)
+    for kind in kinds:
+        rank = kind.removeprefix("lowrank_")
+        if kind in ("identity", "freeform") or (kind != rank and rank.isdecimal() and 1 <= int(rank) <= n_conditions):
+            continue
+        rule = f"choose identity, freeform, lowrank_1 to lowrank_{n_conditions}, or document"
+        raise InputError(f"--activity_cov {kind}: {rule}.{did_you_mean(kind, ('identity', 'freeform', 'document', 'lowrank_2'))}")
+    if not kinds:
+        raise InputError("--activity_cov is empty: choose identity, freeform, lowrank_2 or document")
+    return tuple(dict.fromkeys(kinds))
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #24f814a6
+def activity_covariance(
+    kind: str,  # identity, freeform or lowrank_r
+    n_conditions: int,
+    rng: np.random.Generator,
+) -> np.ndarray:  # (C, C), positive definite
+    "Covariance V of a factor's activities between conditions."
+    if kind == "identity":
+        return np.eye(n_conditions)
+    if kind == "freeform":
+        a = np.eye(n_conditions) + rng.random((n_conditions, n_conditions))
+        return a @ a.T
+    block = np.arange(n_conditions) * int(kind.removeprefix("lowrank_")) // n_conditions
+    values, vectors = np.linalg.eigh(np.where(block[:, None] == block, 1.0, -0.01))
+    return (vectors * np.maximum(values, 0)) @ vectors.T + 1e-4 * np.eye(n_conditions)
+
+
+def noise_covariance(
+    kind: str,  # one of NOISE_KINDS
+    V: np.ndarray,  # (C, C)
+    fraction: float,  # share of the V-shaped part, in [0, 1); ignored by kinds without V
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, float]:  # Σ without its V-shaped part (C, C), γ: the noise has covariance Σ + γV
+    "Covariance of the noise between conditions."
+    a = rng.standard_normal(V.shape)
+    sigma = a.T @ a if kind.startswith("random") else np.eye(len(V))
+    gamma = fraction / (1 - fraction) * np.trace(sigma) / np.trace(V) if kind.endswith("V") else 0.0
+    return sigma, float(gamma)
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #0ac4800e
+def motif_matrix(
+    config: ActivityConfig,
+) -> pd.DataFrame:  # (n_genes, n_tfs) in [0, 1], columns distinct
+    "The motif scores of a simulation. InputError where the given table has too few distinct columns."
+    rng, g, t = random_stream(config.random_state, "motif"), config.n_genes, config.n_tfs
+    if config.motif_file:
+        return _scaled(_drawn_from_table(config, rng), t, rng, f"--motif_file {config.motif_file}")
+    names = pd.Index(tf_names(t) if t <= 900 else [f"TF{i:05d}" for i in range(1, t + 1)], dtype=object)
+    if config.motifs == "uniform":
+        values = rng.random((g, t))
+    else:
+        look = dict(n_genes=max(g, 200), n_tfs=min(max(t, 2), 900), ptf_bound_fraction=0.08, n_interactors=0, n_main_effects=0)
+        values = [binding_scores(bound_genes(SimulationConfig(**look), rng), rng)[:g] for _ in range(-(-t // look["n_tfs"]))]
+        values = np.hstack(values)[:, :t]
+    return _scaled(pd.DataFrame(values, pd.Index(gene_ids(g), name="gene", dtype=object), names), t, rng, "the generated table")
+
+
+def _drawn_from_table(config: ActivityConfig, rng: np.random.Generator) -> pd.DataFrame:
+    "Rows of the user's table."
+    what = f"motif table {Path(config.motif_file).name}"
+    table = predictor_values(read_table(config.motif_file, "motif table"), what)
+    if not np.isfinite(table.to_numpy()).all():
+        raise InputError(f"{what} has missing or infinite values: fill them in, or take those genes out")
+    again = config.n_genes > len(table)
+    rows = rng.choice(len(table), config.n_genes, replace=again)
+    drawn = table.iloc[rows if again else np.sort(rows)]
+    return drawn.set_axis(pd.Index(gene_ids(len(drawn)), name="gene", dtype=object)) if again else drawn
+
+
+def _scaled(table: pd.DataFrame, n_tfs: int, rng: np.random.Generator, where: str) -> pd.DataFrame:
+    "n_tfs distinct columns, in the table's order, each from 0 to 1."
+    low, span = table.min(), table.max() - table.min()
+    table = ((table - low) / span.where(span > 0)).loc[:, span > 0]
+    _, first = np.unique(table.to_numpy().round(12), axis=1, return_index=True)
+    if len(first) < n_tfs:
+        raise InputError(f"{where} has {len(first)} distinct columns that vary among the genes drawn: lower --n_tfs {n_tfs}")
+    return table.iloc[:, np.sort(rng.choice(np.sort(first), n_tfs, replace=False))].round(ACTIVITY_DECIMALS)
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #bd897b52
+ACTIVITY_DECIMALS = 12  # of every number of the activity model: the same on all machines, and the signal fraction holds to 1e-10
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #eb0feea7
+def _normal_rows(n: int, covariance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    "n rows from N(0, covariance)."
+    return rng.standard_normal((n, len(covariance))) @ np.linalg.cholesky(covariance).T
+
+
+def activity_noise(
+    n_genes: int,
+    covariance: np.ndarray,  # (C, C)
+    rng: np.random.Generator,
+    df: float | None = None,  # of a multivariate t; None: normal
+    spread: float = 0.0,  # standard deviation of the log noise level of a gene
+) -> np.ndarray:  # (n_genes, C), every column with mean 0
+    "Noise with the given covariance between conditions."
+    noise = _normal_rows(n_genes, covariance, rng)
+    level = np.exp(spread * rng.standard_normal(n_genes) - spread**2)
+    if df is not None:
+        level = level * np.sqrt((df - 2) / rng.chisquare(df, n_genes))
+    noise = noise * level[:, None]
+    return noise - noise.mean(axis=0)
+
+
+def activity_replicate(
+    motif: np.ndarray,  # (G, T)
+    V: np.ndarray,  # (C, C)
+    noise_cov: np.ndarray,  # (C, C)
+    config: ActivityConfig,
+    replicate: int,
+) -> tuple[np.ndarray, np.ndarray, float]:  # Y (G, C), B (T, C), k: the activities have covariance k²V
+    "One data set."
+    rng = random_stream(config.random_state, "activity", replicate)
+    B = _normal_rows(motif.shape[1], V, rng)
+    if config.n_active is not None:
+        B[rng.permutation(len(B))[config.n_active :]] = 0
+    rng = random_stream(config.random_state, "activity_noise", replicate)
+    noise = activity_noise(len(motif), noise_cov, rng, config.noise_df, config.noise_spread)
+    signal = motif @ B
+    k = signal_scale((signal - signal.mean(axis=0)).ravel(), noise.ravel(), config.signal_fraction)
+    B = (k * B).round(ACTIVITY_DECIMALS)
+    return (motif @ B + noise).round(ACTIVITY_DECIMALS), B, k
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #d0010e86
+ACTIVITY_ARRAYS = ("V", "Sigma", "noise_cov", "motif", "scale")
+
+
+@dataclass(frozen=True, eq=False)
+class ActivityData:
+    "Simulated activities and responses over several conditions, with known truth."
+
+    Y: np.ndarray  # (G·C, replicates), column-major: the genes of the first condition, then of the second, …
+    beta: np.ndarray  # (T·C, replicates), likewise
+    params: (
+        dict  # G, T, C, V, Sigma, gamma, noise_cov (= Sigma + gamma V), motif (G, T), scale (replicates), genes, tfs, conditions, options
+    )
+
+    def Y_of(self, replicate: int) -> np.ndarray:
+        "The response of one replicate, (G, C)."
+        return self.Y[:, replicate].reshape(self.params["G"], self.params["C"], order="F")
+
+    def beta_of(self, replicate: int) -> np.ndarray:
+        "The activities of one replicate, (T, C)."
+        return self.beta[:, replicate].reshape(self.params["T"], self.params["C"], order="F")
+
+    def V_of(self, replicate: int) -> np.ndarray:
+        "Covariance of the activities of one replicate, scaled as its signal, (C, C)."
+        return self.params["scale"][replicate] ** 2 * self.params["V"]
+
+    def to_frames(self, replicate: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:  # response (G, C), predictors (G, T)
+        "The two tables that motif_activity and the main job read."
+        genes = pd.Index(self.params["genes"], name="gene", dtype=object)
+        response = pd.DataFrame(self.Y_of(replicate), genes, pd.Index(self.params["conditions"], dtype=object))
+        return response, pd.DataFrame(self.params["motif"], genes, pd.Index(self.params["tfs"], dtype=object))
+
+    @property
+    def name(self) -> str:
+        "The facts, as a file name: activity_C_4_G_978_TF_623_V_freeform_rep_1_Sigma_identity_frac_20_seed_42."
+        o, p = self.params["options"], self.params
+        share = f"_{_percent(o['noise_fraction'])}" if p["gamma"] else ""
+        more = "".join(
+            f"_{key}_{o[name]:g}" for key, name in (("active", "n_active"), ("df", "noise_df"), ("spread", "noise_spread")) if o[name]
+        )
+        source = "_M_" + ("table" if o["motif_file"] else o["motifs"]) if o["motif_file"] or o["motifs"] != "uniform" else ""
+        return (
+            f"activity_C_{p['C']}_G_{p['G']}_TF_{p['T']}_V_{o['activity_cov'][0]}_rep_{self.Y.shape[1]}_Sigma_{o['noise_cov']}{share}"
+            f"_frac_{_percent(o['signal_fraction'])}{more}{source}_seed_{o['random_state']}"
+        )
+
+
+def _percent(share: float) -> str:
+    "0.29 -> 29: rounded, not cut."
+    return f"{round(100 * share, 4):g}"
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #7aa86199
+def simulate_activity(
+    config: ActivityConfig,  # of several kinds of V the first is used
+) -> ActivityData:
+    "Replicates of one data set of the activity model."
+    config = dataclasses.replace(config, activity_cov=config.activity_cov[:1])
+    seed, c, table = config.random_state, config.n_conditions, motif_matrix(config)
+    V = activity_covariance(config.activity_cov[0], c, random_stream(seed, "covariance"))
+    sigma, gamma = noise_covariance(config.noise_cov, V, config.noise_fraction, random_stream(seed, "covariance", 1))
+    motif, noise = table.to_numpy(), sigma + gamma * V
+    sets = [activity_replicate(motif, V, noise, config, r) for r in range(config.replicates)]
+    params = dict(G=len(table), T=table.shape[1], C=c, V=V, Sigma=sigma, gamma=gamma, noise_cov=noise, motif=motif)
+    params |= dict(genes=list(table.index), tfs=list(table.columns), conditions=[f"condition_{i:0{len(str(c))}d}" for i in range(1, c + 1)])
+    params |= dict(scale=np.array([k for *_, k in sets]), options=dataclasses.asdict(config))
+    Y, beta = (np.column_stack([one[i].ravel(order="F") for one in sets]) for i in (0, 1))
+    return ActivityData(Y, beta, params)
+
+
+def simulate_activities(config: ActivityConfig) -> list[ActivityData]:
+    "One data set for every kind of V."
+    return [simulate_activity(dataclasses.replace(config, activity_cov=(kind,))) for kind in config.activity_cov]
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #37274f72
+def save_simulation(
+    data: ActivityData,
+    folder: str | Path,  # made if it is not there
+    overwrite: bool = False,
+    tables: int | None = 0,  # replicate to write as response.csv and predictors.csv in a folder of its own; None: none
+) -> Path:  # the .npz; the .json has the same name
+    "Write a data set. InputError where it exists or cannot be written."
+    path = Path(folder) / f"{data.name}.npz"
+    facts = {k: v for k, v in data.params.items() if k not in ACTIVITY_ARRAYS}
+    arrays = {k: data.params[k] for k in ACTIVITY_ARRAYS}
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists: give another folder, or allow it to be replaced")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(packed := io.BytesIO(), Y=data.Y, beta=data.beta, **arrays)
+        if tables is not None:
+            _write_activity_tables(data, path.with_suffix(""), tables)
+        replace_file(
+            path.with_suffix(".json"), json_text(dict(version=1, model="activity", seed=facts["options"]["random_state"], **facts))
+        )
+        replace_file(path, packed.getvalue())
+    except OSError as e:
+        raise InputError(f"{path.parent} cannot be written ({e.strerror}): give another folder") from None
+    return path
+
+
+def _write_activity_tables(data: ActivityData, folder: Path, replicate: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, table in zip(FILES, data.to_frames(replicate)):
+        table.to_csv(folder / name, lineterminator="\n")
+    truth = dict(version=1, model="activity", replicate=replicate, tfs=data.params["tfs"], conditions=data.params["conditions"])
+    truth |= dict(activity=data.beta_of(replicate).tolist(), activity_cov=data.V_of(replicate).tolist())
+    replace_file(folder / FILES[2], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
+
+
+def load_simulation(
+    path: str | Path,  # the .npz or the .json of a data set
+) -> ActivityData:
+    "A stored data set. InputError where it is none of ours."
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in (".npz", ".json") else path
+    try:
+        facts = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
+        with np.load(stem.with_name(f"{stem.name}.npz"), allow_pickle=False) as arrays:
+            found = dict(arrays)
+        params = {k: v for k, v in facts.items() if k not in ("version", "model", "seed")} | {k: found[k] for k in ACTIVITY_ARRAYS}
+        return ActivityData(found["Y"], found["beta"], params)
+    except OSError as e:
+        raise InputError(
+            f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json beside it"
+        ) from None
+    except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile):
+        raise InputError(f"{path} is not a data set of simulate --model activity") from None
+
+# %% ../../nbs/known_truth/20_simulation.ipynb #6e752ca4
+def known_activity(
+    response_file: str | Path,  # the response table of a run
+) -> dict | None:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions; None where no such truth lies beside the table
+    "The truth of generated tables."
+    path = Path(response_file).parent / FILES[2]
+    try:
+        truth = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(truth, dict) or truth.get("model") != "activity":
+        return None
+    return truth | {k: np.array(truth[k], dtype=float) for k in ("activity", "activity_cov", "noise_cov")}
