@@ -29,6 +29,7 @@ GROUPS = {
     "model": "the model (stages 2 to 4)",
     "terms": "terms of the model",
     "significance": "interactor significance (stage 5)",
+    "sureness": "how sure: beside the published method",
     "output": "what to write",
     "batch": "how the TFs are shared out",
     "tables": "the generated tables",
