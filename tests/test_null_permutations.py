@@ -17,7 +17,7 @@ from tfbpmodeling.report import chance_words, number, sureness_block
 from tfbpmodeling.workflow import NullPermutations, make_plan, null_permutations, null_seeds, permuted, run
 
 QUICK = Config(
-    perturbed_tf="P", n_bootstraps=30, random_state=3, top_n=120, n_cpus=1, bins="0,40,80,inf", all_data_ci_level=10, topn_ci_level=10
+    perturbed_tf="P", n_bootstraps=30, random_state=3, top_n=120, n_cpus=1, bins="0,40,80,inf", all_data_ci_level=2, topn_ci_level=2
 )
 
 

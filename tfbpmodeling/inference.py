@@ -204,7 +204,7 @@ def robust_ols(design: InferenceDesign, q: float = 0.1, random_state: int = 0) -
     bh = adjusted_p_values(p)
     notes = np.where(np.isnan(coef), NOT_ITS_OWN, np.where(np.isinf(se), ONE_GENE, ""))
     promise = (
-        f"Of the selected interactors at most {q:.0%} are false on average, when genes are independent of each other and there are many of them (Benjamini–Hochberg; "
+        f"Of the selected interactors at most {100 * q:g} % are false on average, when genes are independent of each other and there are many of them (Benjamini–Hochberg; "
         "q_by holds whatever the dependence between terms)."
     )
     numbers = dict(estimate=coef, se=np.where(np.isinf(se), np.nan, se), p=p, q=bh, q_by=adjusted_p_values(p, True))
@@ -277,7 +277,7 @@ def multi_split(design: InferenceDesign, q: float = 0.1, random_state: int = 0, 
         times[inter] += 1
     joint = aggregated_p_values(p)
     middle = np.array([np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in coefs.T])
-    promise = f"The chance that any selected interactor is false is at most {q:.0%}, when the lasso finds every term that acts and genes are independent of each other."
+    promise = f"The chance that any selected interactor is false is at most {100 * q:g} %, when the lasso finds every term that acts and genes are independent of each other."
     numbers = dict(estimate=middle, p=joint, q=joint, frequency=times / n_splits)
     return _result(design, "multi_split", q, promise, dict(genes=n, splits=n_splits), **numbers, selected=joint <= q)
 
@@ -313,7 +313,7 @@ def stability(
     "Complementary-pairs stability selection (Shah and Samworth 2013). The nominal rate q has no part in it."
     rng, n, m = np.random.default_rng(random_state), len(design.y), len(design.terms)
     n_first = max(1, int(np.sqrt(unlikely * 2 * m / unlikely_bound(1, 1, threshold, n_pairs))))
-    both, times, up = np.column_stack([design.mains, design.X]), np.zeros(2 * m), np.zeros(2 * m)
+    both, times = np.column_stack([design.mains, design.X]), np.zeros(2 * m)
     for _ in range(n_pairs):
         genes = rng.permutation(n)
         for half in (genes[: n // 2], genes[n // 2 : 2 * (n // 2)]):
@@ -391,7 +391,7 @@ def knockoff(design: InferenceDesign, q: float = 0.1, random_state: int = 0) -> 
     coef = hc3_fit(columns, design.y, np.arange(columns.shape[1] - X.shape[1], columns.shape[1]))[0]
     least = int(np.ceil(1 / q))
     promise = (
-        f"Of the selected interactors at most {q:.0%} are false on average, for normal errors of equal size. At this rate nothing below {least} selections is possible: "
+        f"Of the selected interactors at most {100 * q:g} % are false on average, for normal errors of equal size. At this rate nothing below {least} selections is possible: "
         "an empty list does not say that nothing interacts."
     )
     facts = dict(genes=len(y), genes_touched=int(design.touched.sum()), fewest_possible=least)

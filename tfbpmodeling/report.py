@@ -356,7 +356,7 @@ def _null_html(result: RunResult) -> str:
         return ""
     facts, n = result.null.facts(result.counts), len(result.null.table)
     rows = [
-        (words, facts[c]["observed"], chance_words(facts[c]["null_mean"], facts[c]["null_error"], n), _rate(facts[c]["fdr"], facts[c]["fdr_error"]))
+        (words, facts[c]["observed"], chance_words(facts[c]["null_mean"], facts[c]["null_error"], n), _rate(facts[c], n))
         for c, words in (("terms_kept_all_data", "terms kept at stage 2"), ("terms_kept_topn", "terms kept at stage 4"),
                          ("survivors", "interactors that survive stages 2 and 4"), ("selected", "of them selected at stage 5"))
     ]  # fmt: skip
@@ -365,9 +365,14 @@ def _null_html(result: RunResult) -> str:
     return f"<p>What the same workflow finds where nothing is to be found:</p>{table.html}"
 
 
-def _rate(rate: float, error: float) -> str:
-    "A rate for reading, with its Monte Carlo error."
-    return "–" if math.isnan(rate) else number(rate) if math.isnan(error) else f"{number(rate)} ± {number(error)}"
+def _rate(facts: dict, n_permutations: int) -> str:
+    "Empirical false discovery rate for reading: with its Monte Carlo error, or with a bound where chance found nothing."
+    rate, error = facts["fdr"], facts["fdr_error"]
+    if math.isnan(rate):
+        return "–"
+    if rate == 0:
+        return f"below {number(min(1.0, 3 / n_permutations / facts['observed']))} (at 95 %)"
+    return number(rate) if math.isnan(error) or rate == 1 else f"{number(rate)} ± {number(error)}"
 
 # %% ../nbs/10_report.ipynb #6934b14f
 def summary_block(
