@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
+from tfbpmodeling.known_truth.calibration import CalibrationConfig
 from tfbpmodeling.known_truth.simulation import SimulationConfig
 
 PAGE = Path(__file__).with_name("options.md")
@@ -46,6 +47,7 @@ def page() -> str:
         if fields:
             parts += [f"### {title[0].upper()}{title[1:]}\n", *table(fields), ""]
     parts += ["## A batch, beside those\n", *table(batch), "", "## simulate\n", *table(list(dataclasses.fields(SimulationConfig)))]
+    parts += ["", "## calibrate\n", *table(list(dataclasses.fields(CalibrationConfig)))]
     return "\n".join(parts) + "\n"
 
 
