@@ -6,6 +6,7 @@ from pathlib import Path
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
 from tfbpmodeling.known_truth.activity_report import MotifActivityConfig
+from tfbpmodeling.known_truth.calibration import CalibrationConfig
 from tfbpmodeling.known_truth.simulation import ActivityConfig, SimulationConfig
 
 PAGE = Path(__file__).with_name("options.md")
@@ -47,7 +48,7 @@ def page() -> str:
         if fields:
             parts += [f"### {title[0].upper()}{title[1:]}\n", *table(fields), ""]
     parts += ["## A batch, beside those\n", *table(batch), "", "## simulate\n", *table(list(dataclasses.fields(SimulationConfig)))]
-    for title, kind in (("simulate --model activity", ActivityConfig), ("motif_activity", MotifActivityConfig)):
+    for title, kind in (("simulate --model activity", ActivityConfig), ("motif_activity", MotifActivityConfig), ("calibrate", CalibrationConfig)):
         parts += ["", f"## {title}\n", *table(list(dataclasses.fields(kind)))]
     return "\n".join(parts) + "\n"
 

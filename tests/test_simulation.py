@@ -305,6 +305,16 @@ def test_score(kept, found, missed, false):
     assert dataclasses.asdict(score) == {"found": found, "missed": missed, "false": false}
 
 
+def test_score_of_a_run_and_of_another_method():
+    "A run is scored by its survivors and knows its own factor; another method by what it selects."
+    from types import SimpleNamespace
+
+    truth = {"perturbed": {"A": {"interactors": {"A:B": 1.0}}, "C": {"interactors": {"C:B": 1.0}}}}
+    run = SimpleNamespace(survivors=("C:B", "C:D"), selected=("C:D",), data=SimpleNamespace(perturbed_tf="C"))
+    assert score_against_truth(run, truth) == score_against_truth(["C:B", "C:D"], truth, "C")
+    assert score_against_truth(SimpleNamespace(selected=("C:B",)), truth, "C").found == ("C:B",)
+
+
 def test_score_shares():
     score = score_against_truth(["A:B", "A:D"], TRUTH, "A")
     assert score.power == 0.5 and score.false_share == 0.5

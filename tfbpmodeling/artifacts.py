@@ -27,15 +27,16 @@ import pandas as pd
 from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
 from .config import Config, InputError
 from .design_matrix import make_design
+from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
 from .modeling_data import EXACT, InputFile, ModelingData, Storage, read_table, transform_predictors
-from .workflow import BestModel, RunResult
+from .workflow import BestModel, NullPermutations, RunResult
 
 # %% auto #0
 __all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'slug', 'run_name', 'settle', 'put_in_place', 'run_directory', 'remove_stale',
            'write_json', 'replace_file', 'json_text', 'write_csv', 'read_csv', 'write_stage', 'stage_tables',
-           'write_best_model', 'write_significance', 'write_indices', 'write_input_data', 'data_summary', 'versions',
-           'write_manifest', 'write_run', 'read_run']
+           'write_best_model', 'write_significance', 'write_beside', 'write_indices', 'write_input_data',
+           'data_summary', 'versions', 'write_manifest', 'write_run', 'read_run']
 
 # %% ../nbs/08_artifacts.ipynb #99b16bed
 def slug(
@@ -296,6 +297,15 @@ def write_significance(folder: Path, result: RunResult) -> None:
     write_csv(tables / "final_selection.csv", result.final_selection)
     write_csv(tables / "robust_fits.csv", result.robust)
 
+
+def write_beside(folder: Path, result: RunResult) -> None:
+    "inference/{method}.csv and null_permutations.csv, where the options ask for them."
+    if result.inference is not None:
+        (folder / "inference").mkdir()
+        write_csv(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
+    if result.null is not None:
+        write_csv(folder / "null_permutations.csv", result.null.table)
+
 # %% ../nbs/08_artifacts.ipynb #f1161968
 def write_indices(path: Path, result: RunResult) -> None:
     "Which genes every bootstrap drew."
@@ -393,6 +403,12 @@ def _findings(folder: Path, result: RunResult) -> dict:
         "best_all_data_model.pkl",
     )
     mark = dict(fingerprint=result.data.storage.fingerprint) if result.data.storage.fingerprint else {}
+    if (i := result.inference) is not None:
+        mark["inference"] = dict(
+            method=i.method, q=i.q, interactors=len(i.table), selected=list(i.selected), promise=i.promise, facts=i.facts
+        )
+    if result.null is not None:
+        mark["null_permutations"] = result.null.facts(result.counts)
     return mark | dict(
         seed=result.seed,
         response_column=result.data.response_column,
@@ -418,6 +434,7 @@ def write_run(
     write_best_model(folder, result.best_model)
     write_stage(folder, "topn", result.topn, config.topn_ci_level)
     write_significance(folder, result)
+    write_beside(folder, result)
     write_manifest(folder, config, started or datetime.now(), result.data.inputs, result)
 
 # %% ../nbs/08_artifacts.ipynb #8e147e87
@@ -447,7 +464,18 @@ def read_run(
         none = compare_none(config.stage4_lasso)
         tables = [none.results, none.comparison, none.final_selection, pd.DataFrame(columns=ROBUST)]
     rest = (tuple(facts["warnings"]), facts["outcomes"], facts["counts"], facts["timings"], tuple(summary["dropout_rounds"]))
+    rest += _read_beside(folder, facts)
     return RunResult(config, facts["seed"], data, design, all_data, _read_best(folder), data.top(config.top_n), topn, *tables, *rest)
+
+
+def _read_beside(folder: Path, facts: dict) -> tuple[Inference | None, NullPermutations | None]:
+    inference = null = None
+    if i := facts.get("inference"):
+        table = read_csv(folder / "inference" / f"{i['method']}.csv", text=(*TEXT, "note"))
+        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"])
+    if "null_permutations" in facts:
+        null = NullPermutations(read_csv(folder / "null_permutations.csv"))
+    return inference, null
 
 
 def _read_json(path: Path):

@@ -374,6 +374,7 @@ class Batch:
 SUMMARY = {
     "perturbed_tf": "str", "name": "str", "status": "str", "reason": "str", "n_genes": "Int64", "n_bound": "Int64", "n_terms": "Int64",
     "n_kept_all_data": "Int64", "n_kept_topn": "Int64", "n_survivors": "Int64", "n_selected": "Int64", "n_beyond_main_effects": "Int64",
+    "n_inference": "Int64", "null_survivors": "float", "null_survivors_error": "float", "null_fdr": "float", "null_fdr_error": "float",
     "best_r2": "float", "seconds": "float", "fits_per_second": "float", "directory": "str", "report": "str",
 }  # fmt: skip
 INTERACTORS = {
@@ -413,9 +414,18 @@ def read_findings(
         n_survivors=counts["survivors"],
         n_selected=counts["selected"],
         n_beyond_main_effects=int(robust["beyond_main_effects"].astype(bool).sum()),
+        n_inference=len(facts["inference"]["selected"]) if "inference" in facts else None,
         best_r2=_json(run / "best_all_data_model.json").get("r2"),
         fits_per_second=_fits_per_second(facts, len(about["dropout_rounds"])),
     )
+    if "null_permutations" in facts:
+        null = facts["null_permutations"]["survivors"]
+        row |= dict(
+            null_survivors=null["null_mean"],
+            null_survivors_error=null["null_error"],
+            null_fdr=null["fdr"],
+            null_fdr_error=null["fdr_error"],
+        )
     return first | row, found
 
 

@@ -23,6 +23,11 @@ __all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'SIMULATED', 
            'add_run_options', 'add_batch_options', 'add_simulation_options', 'add_motif_activity_options',
            'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse',
            'console_log', 'main']
+__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
+           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
+           'DemoConfig', 'command_demo', 'command_calibrate', 'command_notebook', 'command_report', 'add_run_options',
+           'add_batch_options', 'add_simulation_options', 'add_calibration_options', 'add_demo_options',
+           'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse', 'console_log', 'main']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -30,11 +35,14 @@ GROUPS = {
     "model": "the model (stages 2 to 4)",
     "terms": "terms of the model",
     "significance": "interactor significance (stage 5)",
+    "sureness": "how sure: beside the published method",
     "output": "what to write",
     "batch": "how the TFs are shared out",
     "tables": "the generated tables",
     "truth": "the planted truth",
     "activity": "the activity model",
+    "grid": "the grid: the first value of a list is the base",
+    "study": "the study",
 }
 DASHED = {"log_level": "--log-level", "log_handler": "--log-handler"}  # published with dashes; underscores are understood too
 
@@ -248,13 +256,23 @@ def command_demo(args: argparse.Namespace) -> int:
     )
     folder, result = run_to_directory(config)
     print(result.verdict)
-    for label, terms in (("survivors (stages 2 and 4)", result.survivors), ("selected (stage 5)", result.selected)):
-        score = score_against_truth(terms, tables.truth, ptf)
+    for label, found in (("survivors (stages 2 and 4)", result), ("selected (stage 5)", result.selected)):
+        score = score_against_truth(found, tables.truth, ptf)
         print(f"{label}:")
         for word, names in (("found", score.found), ("missed", score.missed), ("false", score.false)):
             print(f"  {word:7}{len(names):3}  {', '.join(names)}")
     print(f"results: {folder}")
     print_report(folder)
+    return 0
+
+# %% ../nbs/13_cli.ipynb #9c32ff52
+def command_calibrate(args: argparse.Namespace) -> int:
+    "Judge every method on data with known truth."
+    from tfbpmodeling.known_truth.calibration import CalibrationConfig, run_calibration
+
+    folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
+    print(f"results: {folder}")
+    print(f"page:    {folder / 'index.html'}")
     return 0
 
 # %% ../nbs/13_cli.ipynb #9c892af3
@@ -348,6 +366,14 @@ def add_motif_activity_options(parser: Parser) -> None:
     add_options(parser, MotifActivityConfig, required=("response_file", "predictors_file", "output_dir"))
 
 
+def add_calibration_options(parser: Parser) -> None:
+    "Options of the calibration study."
+    from tfbpmodeling.known_truth.calibration import CalibrationConfig
+
+    add_options(parser, CalibrationConfig, required=("output_dir",))
+    add_options(parser, Config, only=tuple(DASHED))
+
+
 def add_demo_options(parser: Parser) -> None:
     "Options of the demo."
     add_options(parser, DemoConfig)
@@ -422,6 +448,12 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_simulation_options,
         command_simulate,
         "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
+    "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
+    "calibrate": (
+        "measure on data with known truth how often each method is wrong",
+        add_calibration_options,
+        command_calibrate,
+        "--output_dir calibration --n_jobs 4",
     ),
     "demo": (
         "generate data, run the main job on it and compare with the truth",

@@ -288,6 +288,28 @@ class Config:
         "significance",
     )
     stage4_topn: bool = option(False, "Stage 5: use the top-N genes instead of all genes.", "significance")
+    inference: str = option(
+        "percentile",
+        "A method with a stated error rate beside the published one (percentile): its table is added, and no published file changes.",
+        "sureness",
+        choices=("percentile", "robust_ols", "multi_split", "stability", "knockoff"),
+    )
+    inference_q: float = option(
+        0.1,
+        "Nominal error rate of that method: share of false interactors, with multi_split the chance of any.",
+        "sureness",
+        low=0,
+        high=1,
+        open_interval=True,
+        metavar="RATE",
+    )
+    null_permutations: int = option(
+        0,
+        "Run the stages this many times again with the response permuted among genes that the perturbed TF binds alike, and count what survives by chance.",
+        "sureness",
+        low=0,
+        metavar="K",
+    )
     output_dir: str = option(
         "./linear_perturbation_binding_modeling_results",
         "Folder that gets one run directory per perturbed TF.",

@@ -37,8 +37,8 @@ from .report import number
 __all__ = ['INK', 'PAGE', 'DIVERGING', 'OUTCOMES', 'standardised_effects', 'ranked', 'reciprocal_pairs', 'chance_pairs',
            'effect_matrix', 'clustered', 'effect_heatmap', 'survivor_distribution', 'overview_figures', 'outcomes_of',
            'n_of', 'batch_verdict', 'Cell', 'Table', 'cell', 'factor_cell', 'span', 'make_table', 'factor_table',
-           'left_out_table', 'pair_table', 'hub_table', 'advice', 'parameter_table', 'time_table', 'overview_page',
-           'write_overview']
+           'left_out_table', 'pair_table', 'hub_table', 'chance_totals', 'advice', 'parameter_table', 'time_table',
+           'overview_page', 'write_overview']
 
 # %% ../nbs/11_overview.ipynb #05936edb
 def standardised_effects(
@@ -481,13 +481,33 @@ def hub_table(page: _Page, most: int = 10) -> Table:
     return make_table("Interactors found with most factors", ["interactor", "factors", "beyond main effects", "positive", "negative"], rows)
 
 # %% ../nbs/11_overview.ipynb #fad0a263
+def chance_totals(summary: pd.DataFrame) -> tuple[float, float, int, int] | None:
+    "Survivors by chance over all factors with permutations: mean, Monte Carlo error, survivors found, factors. None where there are none."
+    if "null_survivors" not in summary or not (has := pd.to_numeric(summary["null_survivors"]).notna()).any():
+        return None
+    rows = summary[has]
+    mean, error, found = (pd.to_numeric(rows[c]).astype(float) for c in ("null_survivors", "null_survivors_error", "n_survivors"))
+    return mean.sum(), math.sqrt((error**2).sum(min_count=len(error))), int(found.sum()), len(rows)
+
+
+def _chance_words(page: _Page) -> str:
+    totals = chance_totals(page.summary)
+    if totals is None:
+        return "nothing corrects for their number, so some survivors are expected by chance (--null_permutations counts them)."
+    mean, error, found, n = totals
+    spread = "" if math.isnan(error) else f" ± {number(error)}"
+    rate = "" if math.isnan(error) or mean >= found else f" ± {number(error / found)}"
+    words = f"with the response permuted, {number(mean)}{spread} survivors are expected by chance over {n_of(n, 'factor')}, against {found:,} found"
+    return words + (f": an empirical false discovery rate of {number(min(1.0, mean / found))}{rate}." if found else ".")
+
+
 def advice(page: _Page) -> list[tuple[str, str]]:
     "How sure, and what next: each a lead and the rest of the sentence."
     n, tested = page.n, int(pd.to_numeric(page.summary["n_terms"]).sum())
     ran, says = n["found"] + n["nothing"], []
     if n["found"]:
         says.append(("How sure?", f"Stages 4 and 5 look at the genes of stage 2 again: consistency, not confirmation. {n_of(tested, 'term')} of {n_of(ran, 'factor')} "
-                     "were tested and nothing corrects for their number, so some survivors are expected by chance."))  # fmt: skip
+                     f"were tested and {_chance_words(page)}"))  # fmt: skip
     if len(page.pairs):
         both = page.pairs.head(3)
         names = ", ".join(" and ".join(page.survivors.loc[i, ["perturbed_tf_name", "interactor_name"]]) for i in both["first"])

@@ -39,10 +39,10 @@ log = logging.getLogger("tfbpmodeling")
 # %% auto #0
 __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over',
            'handed_over', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
-           'stage_block', 'best_block', 'comparison_block', 'robust_block', 'summary_block', 'about_block',
-           'master_notebook', 'tagged', 'parameters_of', 'read_notebook', 'NotebookError', 'run_notebook',
-           'tidy_notebook', 'page_of', 'write_page', 'BadInput', 'InBatch', 'run_to_directory', 'partial_page',
-           'report_again']
+           'stage_block', 'best_block', 'comparison_block', 'robust_block', 'sureness_block', 'chance_words',
+           'summary_block', 'about_block', 'master_notebook', 'tagged', 'parameters_of', 'read_notebook',
+           'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'BadInput', 'InBatch',
+           'run_to_directory', 'partial_page', 'report_again']
 
 # %% ../nbs/10_report.ipynb #40c6fee0
 @contextmanager
@@ -325,6 +325,63 @@ def robust_block(result: RunResult) -> Block:
     columns = ["interactor", "alone", level, "beside pTF, pTF², TF", f"{level} beside", "changes with TF beyond main effects"]
     return block_table(pd.DataFrame(rows, columns=columns), "Least squares on all genes; intervals allow for unequal noise (HC3).")
 
+# %% ../nbs/10_report.ipynb #29df7569
+def sureness_block(result: RunResult) -> Block:
+    "What another method says, and what survives by chance; how to ask for it where neither was."
+    parts = [_inference_html(result), _null_html(result)]
+    asked = "".join(part for part in parts if part)
+    return Block(asked or "<p>Neither was asked for in this run.</p>")
+
+
+def _inference_html(result: RunResult, most: int = 12) -> str:
+    found = result.inference
+    if found is None:
+        return ""
+    named, rows = term_namer(result.data), found.ranked.head(max(most, len(found.selected)))
+    shown = pd.DataFrame({"interactor": [named(t) for t in rows["term"]]})
+    for column, words in (("estimate", "coefficient"), ("se", "standard error"), ("p", "p"), ("q", "q"), ("q_by", "q, any dependence"),
+                          ("frequency", "share of half samples"), ("statistic", "W")):  # fmt: skip
+        if rows[column].notna().any():
+            shown[words] = rows[column].astype(float)
+    shown["selected"] = rows["selected"].astype(bool)
+    shown["survivor (stages 2 and 4)"] = rows["term"].isin(result.survivors)
+    if rows["note"].any():
+        shown["note"] = rows["note"]
+    words = f"{found.method}: {len(found.selected)} of {len(found.table)} interactors selected"
+    words += "." if found.method == "stability" else f" at a nominal rate of {found.q:g}."
+    return f"<p>{html.escape(found.promise)}</p>{block_table(shown, words).html}"
+
+
+def chance_words(mean: float, error: float, n_permutations: int) -> str:
+    "Mean count by chance for reading: with its error, or with a bound where none was ever found."
+    if mean == 0:
+        return f"0 (in {n_permutations} permutations; at 95 %, fewer than {number(3 / n_permutations)} on average)"
+    return number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"
+
+
+def _null_html(result: RunResult) -> str:
+    if result.null is None:
+        return ""
+    facts, n = result.null.facts(result.counts), len(result.null.table)
+    rows = [
+        (words, facts[c]["observed"], chance_words(facts[c]["null_mean"], facts[c]["null_error"], n), _rate(facts[c], n))
+        for c, words in (("terms_kept_all_data", "terms kept at stage 2"), ("terms_kept_topn", "terms kept at stage 4"),
+                         ("survivors", "interactors that survive stages 2 and 4"), ("selected", "of them selected at stage 5"))
+    ]  # fmt: skip
+    words = f"{n} runs with the response permuted among genes of the same stratum of pTF binding. ±: Monte Carlo error."
+    table = block_table(pd.DataFrame(rows, columns=["", "this run", "by chance, mean", "empirical false discovery rate"]), words)
+    return f"<p>What the same workflow finds where nothing is to be found:</p>{table.html}"
+
+
+def _rate(facts: dict, n_permutations: int) -> str:
+    "Empirical false discovery rate for reading: with its Monte Carlo error, or with a bound where chance found nothing."
+    rate, error = facts["fdr"], facts["fdr_error"]
+    if math.isnan(rate):
+        return "–"
+    if rate == 0:
+        return f"below {number(min(1.0, 3 / n_permutations / facts['observed']))} (at 95 %)"
+    return number(rate) if math.isnan(error) or rate == 1 else f"{number(rate)} ± {number(error)}"
+
 # %% ../nbs/10_report.ipynb #6934b14f
 def summary_block(
     result: RunResult,
@@ -416,12 +473,19 @@ def _warnings(result: RunResult, most: int = 3) -> str:
     return f'<div class="notes"><p><b>{count}</b></p><ul>{"".join(notes[:most])}</ul>{rest}</div>'
 
 
+def _beside_facts(result: RunResult) -> list[str]:
+    found, null = result.inference, result.null
+    first = [f"<b>{found.method}</b> {len(found.selected)} of {len(found.table)} interactors"] if found else []
+    return first + ([f"<b>survivors by chance</b> {chance_words(null.mean(), null.error(), len(null.table))}"] if null else [])
+
+
 def _facts(result: RunResult) -> str:
     c, drawn = result.config, " (drawn)" if result.config.random_state is None else ""
     parts = [
         f"<b>seed</b> {result.seed}{drawn}",
         f"<b>bootstraps</b> {c.n_bootstraps}",
         f"<b>response column</b> {html.escape(result.data.response_column)}",
+        *_beside_facts(result),
         *(
             f"<b>{html.escape(i.option.removesuffix('_file'))}</b> {html.escape(Path(i.path).name)} (SHA-256 {i.sha256[:10]}…)"
             for i in result.data.inputs

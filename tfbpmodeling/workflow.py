@@ -5,11 +5,13 @@
 # %% ../nbs/07_workflow.ipynb #d9f9efb7
 from __future__ import annotations
 
+import dataclasses
 import html
 import logging
 import sys
 import time
 import warnings
+import zlib
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +35,7 @@ from tfbpmodeling.interactor_significance import (
     robust_fits,
     survivors,
 )
+from .inference import Inference, check_inference, run_inference
 from .lasso import SumsStore, stratified_folds
 from .modeling_data import ModelingData, load_modeling_data
 
@@ -40,8 +43,10 @@ log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())  # a library is quiet until a program asks
 
 # %% auto #0
-__all__ = ['log', 'Progress', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share', 'progress_bar',
-           'RunResult', 'run', 'choose_seed', 'all_data_stage', 'topn_stage', 'timed', 'log_plan', 'assemble_result']
+__all__ = ['log', 'Progress', 'NULL_COUNTS', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share',
+           'progress_bar', 'RunResult', 'NullPermutations', 'null_seeds', 'permuted', 'stages_that_count',
+           'count_by_chance', 'null_permutations', 'beside_the_stages', 'run', 'choose_seed', 'all_data_stage',
+           'topn_stage', 'timed', 'log_plan', 'assemble_result']
 
 # %% ../nbs/07_workflow.ipynb #23e97383
 @dataclass(frozen=True)
@@ -62,6 +67,7 @@ def make_plan(
     design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
     require_varying_terms(design)
     require_enough_genes(design, "stage 2")
+    check_inference(data, config)
     topn_data = data.top(config.top_n)
     require_enough_genes(make_design(topn_data, design.terms[:1], config.bins), f"stage 4 (--top_n {config.top_n})")
     n_bound = int((data.binding > data.binding.min()).sum())
@@ -204,6 +210,8 @@ class RunResult:
     counts: dict[str, int] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
     dropout_rounds: tuple[int, ...] = ()  # terms in each round of iterative dropout
+    inference: Inference | None = None  # with --inference: another method's table
+    null: NullPermutations | None = None  # with --null_permutations: what survives by chance
 
     @property
     def survivors(self) -> tuple[str, ...]:
@@ -260,6 +268,117 @@ class RunResult:
             f"<ul>{notes}</ul>" if notes else ""
         )
 
+# %% ../nbs/07_workflow.ipynb #a42f91cf
+NULL_COUNTS = ("terms_kept_all_data", "terms_kept_topn", "survivors", "selected")  # as in run.json
+
+
+@dataclass(frozen=True, repr=False)
+class NullPermutations:
+    "What the workflow finds where the response is permuted."
+
+    table: pd.DataFrame  # one row per permutation: permutation, seed, NULL_COUNTS
+
+    def mean(self, count: str = "survivors") -> float:
+        "Mean count over permutations."
+        return float(self.table[count].mean())
+
+    def error(self, count: str = "survivors") -> float:
+        "Monte Carlo error of the mean; NaN for one permutation."
+        return float(self.table[count].std(ddof=1) / np.sqrt(len(self.table)))
+
+    def fdr(self, observed: int, count: str = "survivors") -> tuple[float, float]:  # rate, Monte Carlo error
+        "Empirical false discovery rate of a list, at most 1; NaN for an empty list."
+        return (min(1.0, self.mean(count) / observed), self.error(count) / observed) if observed else (np.nan, np.nan)
+
+    def facts(self, observed: dict[str, int]) -> dict:  # observed: counts of the run
+        "What run.json holds: for each count observed, mean, error, empirical FDR and its error."
+        found = {"permutations": len(self.table)}
+        for count in NULL_COUNTS:
+            rate, error = self.fdr(observed[count], count)
+            found[count] = dict(
+                observed=observed[count], null_mean=self.mean(count), null_error=self.error(count), fdr=rate, fdr_error=error
+            )
+        return found
+
+    def __repr__(self) -> str:
+        return f"NullPermutations({len(self.table)}: {self.mean():.2g} ± {self.error():.1g} survivors)"
+
+# %% ../nbs/07_workflow.ipynb #7f8dabe9
+def null_seeds(
+    seed: int,  # of the run
+    perturbed_tf: str,
+    n: int,
+) -> list[int]:  # (n,) below 2³² − 10; the first of more
+    "Seeds of the permutations."
+    streams = np.random.SeedSequence((seed, zlib.crc32(perturbed_tf.encode()))).spawn(n)
+    return [int(s.generate_state(1)[0]) % (2**32 - 10) for s in streams]
+
+
+def permuted(
+    data: ModelingData,
+    strata: np.ndarray,  # (n_genes,) labels
+    seed: int,
+) -> ModelingData:  # the same genes with each other's response
+    "Permute the response within strata."
+    rng, order = np.random.default_rng(seed), np.arange(data.n_genes)
+    for label in np.unique(strata):
+        at = np.flatnonzero(strata == label)
+        order[at] = rng.permutation(at)
+    return dataclasses.replace(data, response=pd.Series(data.response.to_numpy()[order], data.response.index, name=data.response.name))
+
+# %% ../nbs/07_workflow.ipynb #63926d78
+def stages_that_count(
+    data: ModelingData, config: Config, seed: int
+) -> tuple[BootstrapModelResults, BootstrapModelResults | None, Significance]:
+    "Stages 2, 4 and 5 without the model of stage 3, log and bars: what simulations repeat."
+    design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
+    all_data = _fit_all_data(design, config, seed, False)[0]
+    topn = _fit_topn(data.top(config.top_n), tuple(all_data.kept), config, seed, False) if all_data.kept else None
+    on = data.top(config.top_n) if config.stage4_topn else data
+    return all_data, topn, interactor_significance(on, tuple(topn.kept) if topn else (), config)
+
+
+def count_by_chance(data: ModelingData, config: Config, seed: int) -> tuple[int, ...]:  # NULL_COUNTS
+    "What the stages keep on permuted data."
+    all_data, topn, significance = stages_that_count(data, config, seed)
+    final = significance.final_selection
+    return len(all_data.kept), len(topn.kept) if topn else 0, len(final), int(final["selected"].astype(bool).sum())
+
+
+def null_permutations(
+    data: ModelingData,
+    config: Config,
+    seed: int,
+    progress: Progress = None,
+) -> NullPermutations | None:  # None where none are asked for
+    "Run the stages on permuted responses, config.null_permutations times."
+    seeds, rows = null_seeds(seed, data.perturbed_tf, config.null_permutations), []
+    if not seeds:
+        return None
+    labels = make_design(data, (data.perturbed_tf,), config.bins).strata
+    with progress_bar("null permutations", len(seeds), progress) as update:
+        for k, own in enumerate(seeds):
+            rows.append((k, own, *count_by_chance(permuted(data, labels, own), config, own)))
+            update(1)
+    null = NullPermutations(pd.DataFrame(rows, columns=["permutation", "seed", *NULL_COUNTS]))
+    log.info("%d permutations: %.2f survivors on average by chance", len(rows), null.mean())
+    return null
+
+
+def beside_the_stages(
+    data: ModelingData, config: Config, seed: int, times: dict[str, float], progress: Progress = None
+) -> tuple[Inference | None, NullPermutations | None]:
+    "What the options ask for beside the five stages."
+    inference = null = None
+    if config.inference != "percentile":
+        with timed(times, "inference"):
+            inference = run_inference(data, config, seed)
+        log.info("%s: %d of %d interactors selected", inference.method, len(inference.selected), len(inference.table))
+    if config.null_permutations:
+        with timed(times, "null_permutations"):
+            null = null_permutations(data, config, seed, progress)
+    return inference, null
+
 # %% ../nbs/07_workflow.ipynb #1ad0418b
 def run(
     config: Config,
@@ -285,7 +404,8 @@ def run(
         with timed(times, "significance"):
             significance = interactor_significance(plan.topn_data if config.stage4_topn else data, tuple(topn.kept), config)
             robust = robust_fits(data, tuple(topn.kept), config)
-    return assemble_result(config, seed, data, plan, all_data, best, topn, significance, robust, times, tuple(rounds))
+    inference, null = beside_the_stages(data, config, seed, times, progress)
+    return assemble_result(config, seed, data, plan, all_data, best, topn, significance, robust, times, tuple(rounds), inference, null)
 
 # %% ../nbs/07_workflow.ipynb #46792873
 def choose_seed(config: Config) -> int:
@@ -296,7 +416,19 @@ def choose_seed(config: Config) -> int:
 # %% ../nbs/07_workflow.ipynb #b7c1190b
 def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
     "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
+    results, rounds = _fit_all_data(design, config, seed, progress)
+    _log_kept("stage 2", results)
+    return results, rounds
 
+
+def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
+    "Stage 4: the same bootstrap on the top-N genes with the kept terms, seed + 10."
+    results = _fit_topn(data, kept, config, seed, progress)
+    _log_kept("stage 4", results)
+    return results
+
+
+def _fit_all_data(design: Design, config: Config, seed: int, progress: Progress) -> tuple[BootstrapModelResults, list[int]]:
     store = SumsStore() if config.iterative_dropout else None
 
     def fit(d: Design) -> BootstrapModelResults:
@@ -304,20 +436,14 @@ def all_data_stage(design: Design, config: Config, seed: int, progress: Progress
             return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update, store)
 
     if config.iterative_dropout:
-        results, rounds = iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level, store)
-    else:
-        results, rounds = fit(design), []
-    _log_kept("stage 2", results)
-    return results, rounds
+        return iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level, store)
+    return fit(design), []
 
 
-def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
-    "Stage 4: the same bootstrap on the top-N genes with the kept terms, seed + 10."
+def _fit_topn(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress) -> BootstrapModelResults:
     design = make_design(data, kept, config.bins, config.scale_by_std)
     with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
-        results = bootstrap(design, config.n_bootstraps, seed + 10, config.topn_ci_level, config.max_iter, config.n_cpus, update)
-    _log_kept("stage 4", results)
-    return results
+        return bootstrap(design, config.n_bootstraps, seed + 10, config.topn_ci_level, config.max_iter, config.n_cpus, update)
 
 # %% ../nbs/07_workflow.ipynb #a08e1113
 @contextmanager
@@ -383,6 +509,8 @@ def assemble_result(
     robust: pd.DataFrame | None = None,  # from robust_fits; None: no interactor survived
     timings: dict[str, float] | None = None,
     rounds: tuple[int, ...] = (),  # terms in each round of dropout
+    inference: Inference | None = None,
+    null: NullPermutations | None = None,
 ) -> RunResult:
     "Put what the stages gave together, with counts, outcomes and warnings."
     significance = compare_none(config.stage4_lasso) if significance is None else significance
@@ -441,4 +569,6 @@ def assemble_result(
         counts,
         timings or {},
         tuple(rounds),
+        inference,
+        null,
     )

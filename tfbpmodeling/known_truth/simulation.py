@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -358,11 +359,14 @@ class TruthScore:
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #3ffeba10
 def score_against_truth(
-    kept_terms: Iterable[str],  # terms that a run kept, such as "XAB1:XEC1"
+    kept_terms: Iterable[str] | Any,  # terms such as "XAB1:XEC1"; or a RunResult (its survivors) or an Inference (its selected terms)
     truth: dict,  # of `simulate_interactions` or `read_truth`
-    perturbed_tf: str | None = None,  # needed only where several factors were perturbed
+    perturbed_tf: str | None = None,  # needed only where several factors were perturbed and no RunResult says which
 ) -> TruthScore:
     "Which planted interactions were found, which were missed, and which kept ones are false."
+    if hasattr(kept_terms, "survivors"):
+        perturbed_tf, kept_terms = perturbed_tf or kept_terms.data.perturbed_tf, kept_terms.survivors
+    kept_terms = getattr(kept_terms, "selected", kept_terms)
     known = truth["perturbed"]
     if perturbed_tf is None and len(known) > 1:
         raise InputError(f"the truth is of {len(known)} perturbed factors: say which one, such as {next(iter(known))!r}")
