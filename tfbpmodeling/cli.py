@@ -19,9 +19,10 @@ from .config import BatchConfig, Config, InputError, did_you_mean, option
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
            'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
-           'DemoConfig', 'command_demo', 'command_notebook', 'command_report', 'add_run_options', 'add_batch_options',
-           'add_simulation_options', 'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser',
-           'split_command', 'parse', 'console_log', 'main']
+           'DemoConfig', 'command_demo', 'command_motif_scores', 'command_notebook', 'command_report',
+           'add_run_options', 'add_batch_options', 'add_simulation_options', 'add_demo_options', 'add_notebook_options',
+           'add_report_options', 'add_motif_scores_options', 'make_parser', 'split_command', 'parse', 'console_log',
+           'main']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -33,6 +34,7 @@ GROUPS = {
     "batch": "how the TFs are shared out",
     "tables": "the generated tables",
     "truth": "the planted truth",
+    "scan": "how sequences are scored",
 }
 DASHED = {"log_level": "--log-level", "log_handler": "--log-handler"}  # published with dashes; underscores are understood too
 
@@ -231,6 +233,16 @@ def command_demo(args: argparse.Namespace) -> int:
     print_report(folder)
     return 0
 
+# %% ../nbs/13_cli.ipynb #351538c6
+def command_motif_scores(args: argparse.Namespace) -> int:
+    "Score promoters with motifs."
+    from tfbpmodeling.sequence.motifs import MotifScoresConfig, score_promoters
+
+    config = options_from(args, MotifScoresConfig)
+    table = score_promoters(config)
+    print(f"{len(table)} genes × {table.shape[1]} factors: {config.output}")
+    return 0
+
 # %% ../nbs/13_cli.ipynb #9c892af3
 def command_notebook(args: argparse.Namespace) -> int:
     "Hand out a copy of the master notebook."
@@ -304,6 +316,14 @@ def add_report_options(parser: Parser) -> None:
     add_options(parser, Config, only=tuple(DASHED))
 
 
+def add_motif_scores_options(parser: Parser) -> None:
+    "Options of motif_scores."
+    from tfbpmodeling.sequence.motifs import MotifScoresConfig
+
+    add_options(parser, MotifScoresConfig, required=("sequences", "motifs", "output"))
+    add_options(parser, Config, only=tuple(DASHED))
+
+
 COMMANDS = {  # name -> (what it does, its options, its function, an example)
     PUBLISHED: (
         "the main job: one perturbed TF, from two tables to a run directory",
@@ -324,6 +344,12 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_notebook_options,
         command_notebook,
         "--output my_report.ipynb",
+    ),
+    "motif_scores": (
+        "make the predictors table from promoter sequences and binding motifs",
+        add_motif_scores_options,
+        command_motif_scores,
+        "--sequences promoters.fa --motifs motifs.meme --output predictors.csv",
     ),
     "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
     "demo": (

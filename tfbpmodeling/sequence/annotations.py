@@ -321,7 +321,6 @@ def plot_hit_attributions(
     ax.axhline(0, color=GREY, lw=0.6)
     if threshold is not None:
         ax.axhline(threshold, color=VERMILLION, ls="--", lw=1)
-        n = int((values >= threshold).sum())
         words = f"{int((values >= threshold).sum())} of {len(values)} hits reach {threshold:g}"
         ax.text(0.99, threshold, words, transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=8)
     ax.set(xlabel="hit, sorted", ylabel="attribution summed over the hit")
