@@ -32,7 +32,7 @@ __all__ = ['log', 'COMPLEMENT', 'IUPAC', 'EPSILON', 'GRID', 'HIT_COLUMNS', 'SCOR
            'read_fasta', 'read_sequences', 'Letters', 'letter_codes', 'one_hot', 'letter_background', 'log_ratios',
            'number_words', 'word_tables', 'sum_of_products', 'largest_sum', 'scan_scores', 'ScoreTable', 'score_table',
            'best_p_value', 'find_hits', 'match_motifs', 'motif_scores', 'name_factors', 'random_sequences', 'draw_site',
-           'plant', 'MotifScoresConfig', 'score_promoters', 'write_predictors']
+           'plant', 'MotifScoresConfig', 'check_table_name', 'score_promoters', 'write_predictors']
 
 # %% ../../nbs/sequence/30_motifs.ipynb #b452e4e6
 def need_extra(
@@ -687,8 +687,13 @@ class MotifScoresConfig:
 
     def __post_init__(self):
         check_options(self)
-        if not re.search(r"\.(csv|tsv)(\.gz)?$|\.parquet$", self.output or "x.csv"):
-            raise InputError(f"--output {self.output}: its name must end in .csv, .tsv (or these with .gz) or .parquet")
+        check_table_name(self.output)
+
+
+def check_table_name(output: str) -> None:
+    "InputError where a table cannot be written under this name."
+    if not re.search(r"\.(csv|tsv)(\.gz)?$|\.parquet$", output or "x.csv"):
+        raise InputError(f"--output {output}: its name must end in .csv, .tsv (or these with .gz) or .parquet")
 
 # %% ../../nbs/sequence/30_motifs.ipynb #a6762a81
 def score_promoters(

@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import html
 import importlib.metadata
+import importlib.resources
 import json
 import logging
 import warnings
@@ -21,17 +24,20 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score, roc_curve
 from sklearn.model_selection import train_test_split
 
 from ..artifacts import run_directory, versions, write_json
 from ..config import InputError, check_options, did_you_mean, option
-from ..modeling_data import input_file
-from ..plots import COLOURS, GREY, MARKERS
+from ..modeling_data import input_file, read_table
+from ..plots import COLOURS, GREY, MARKERS, WIDTH, FigureSpec, drawing_style
+from ..report import EXECUTED, Block, block_table, handed_over, log_file, run_notebook, write_page
 from .annotations import _axes, information_content, plot_logo
 from tfbpmodeling.sequence.motifs import (
     COMPLEMENT,
+    check_table_name,
     letter_codes,
     match_motifs,
     need_extra,
@@ -40,18 +46,24 @@ from tfbpmodeling.sequence.motifs import (
     random_sequences,
     read_fasta,
     read_motifs,
+    read_sequences,
     text_lines,
+    write_predictors,
 )
 from ..workflow import Progress, progress_bar
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'WORD', 'VALIDATION', 'ARCHITECTURES', 'Labelled', 'read_labelled', 'planted_words', 'Split', 'split_data',
-           'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained', 'train',
-           'predict_log_odds', 'probabilities', 'plot_history', 'evaluate', 'word_counts', 'baseline_probabilities',
-           'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration', 'occlusion', 'attribute',
-           'find_seqlets', 'annotate_seqlets', 'average_seqlet', 'save_model', 'load_model', 'predicted_binding']
+__all__ = ['log', 'WORD', 'VALIDATION', 'ARCHITECTURES', 'MOST_EXPLAINED', 'MASTER', 'Labelled', 'read_labelled', 'planted_words',
+           'Split', 'split_data', 'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained',
+           'train', 'predict_log_odds', 'probabilities', 'plot_history', 'evaluate', 'word_counts',
+           'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
+           'occlusion', 'attribute', 'find_seqlets', 'annotate_seqlets', 'average_seqlet', 'save_model', 'load_model',
+           'predicted_binding', 'TfbsConfig', 'load_labelled', 'train_seeds', 'best_seed', 'Evaluation',
+           'evaluate_seeds', 'metrics', 'Explanation', 'explain', 'write_results', 'history_figures', 'curve_figures',
+           'learned_figure', 'example_specs', 'evaluation_block', 'matches_block', 'tfbs_verdict', 'tfbs_summary',
+           'about_tfbs', 'tfbs_to_directory', 'TfbsScoresConfig', 'score_with_model']
 
 # %% ../../nbs/sequence/32_tfbs.ipynb #135e57e5
 class Labelled(NamedTuple):
@@ -181,7 +193,8 @@ def _layers(architecture: str, length: int) -> list:
         return [nn.Conv1d(4, 32, _FILTER), nn.MaxPool1d(4), nn.Flatten(), nn.Linear(flat, 16), nn.ReLU(), nn.Linear(16, 1)]
     widths = [32 * (length // 5), 256, 128, 64, 32, 16, 16, 8, 8, 4, 4]
     dense = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]
-    return [nn.Conv1d(4, 32, _FILTER, padding="same"), nn.ReLU(), nn.MaxPool1d(5), nn.Flatten(), nn.Dropout(0.2), *dense, nn.Linear(4, 2)]
+    padded = [nn.ConstantPad1d(((_FILTER - 1) // 2, _FILTER // 2), 0.0), nn.Conv1d(4, 32, _FILTER)]
+    return [*padded, nn.ReLU(), nn.MaxPool1d(5), nn.Flatten(), nn.Dropout(0.2), *dense, nn.Linear(4, 2)]
 
 
 def build_model(
@@ -591,9 +604,10 @@ def save_model(
     **facts,  # more for model.json
 ) -> None:
     "Write model.safetensors and model.json."
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, Path(folder) / "model.safetensors")
+    weights = save({k: v.contiguous() for k, v in model.state_dict().items()})
+    (Path(folder) / "model.safetensors").write_bytes(weights)
     write_json(Path(folder) / "model.json", dict(architecture=architecture, length=length, letters="ACGT") | facts)
 
 
@@ -635,3 +649,448 @@ def predicted_binding(
         ]
         values.append(predict_log_odds(model, one_hot(windows)).max())
     return pd.Series(values, index=pd.Index(list(sequences), name="gene"), dtype=float)
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #f43b1bc5
+@dataclass(frozen=True)
+class TfbsConfig:
+    "Options of tfbs."
+
+    sequences: str = option("", "Sequences of one length: one on each line, or FASTA. May end in .gz.", "input", metavar="FILE")
+    labels: str = option("", "Labels, 0 or 1, one on each line.", "input", metavar="FILE")
+    labels_header: bool = option(False, "The first line of --labels is a header.", "input")
+    motifs: str | None = option(None, "Known motifs (MEME, JASPAR or TRANSFAC), to name what the network learned.", "input", metavar="FILE")
+    architecture: str = option(
+        "small", "The network; document_1 and document_2 are those of the published exercise.", "network", choices=tuple(ARCHITECTURES)
+    )
+    n_seeds: int = option(1, "How many networks to train, with seeds random_state, random_state + 1, …", "network", low=1, metavar="K")
+    test_size: float = option(
+        0.25, "Share of the sequences that is set aside for the evaluation.", "network", low=0, high=1, open_interval=True, metavar="SHARE"
+    )
+    random_state: int = option(42, "Seed of the split and of the first network.", "network", low=0, high=2**31 - 1, metavar="SEED")
+    epochs: int | None = option(None, "Epochs; without it those of the architecture (20, 10, 10).", "network", low=1, metavar="N")
+    batch_size: int | None = option(
+        None, "Sequences in a batch; without it that of the architecture (32, 10, 10).", "network", low=1, metavar="N"
+    )
+    patience: int | None = option(
+        None, "Stop when the validation loss has not fallen for so many epochs, and keep the best.", "network", low=1, metavar="N"
+    )
+    output_dir: str = option("", "Folder for the results; it is made, and must not exist.", "output", metavar="DIR")
+    overwrite: bool = option(False, "Replace the folder if tfbs wrote it.", "output")
+    n_cpus: int = option(2, "Number of threads.", "output", low=1, metavar="N")
+
+    def __post_init__(self):
+        check_options(self)
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #42a7d4d8
+def load_labelled(config: TfbsConfig) -> tuple[Labelled, Split]:
+    "Read and split. InputError where a part would have no sequence of either label."
+    data = read_labelled(config.sequences, config.labels, config.labels_header)
+    try:
+        split = split_data(len(data.labels), config.test_size, config.random_state)
+    except ValueError as e:
+        raise InputError(f"--test_size {config.test_size:g}: {str(e).split('.')[0]}: more sequences are needed") from None
+    poor = next((name for name, at in split._asdict().items() if len(set(data.labels[at])) < 2), None)
+    if poor:
+        raise InputError(
+            f"the {poor} part of {len(data.labels)} sequences has not both labels: more sequences are needed, or another --test_size"
+        )
+    return data, split
+
+
+def train_seeds(
+    data: Labelled,
+    split: Split,
+    config: TfbsConfig,
+    progress: Progress = None,
+) -> list[Trained]:  # one for each seed
+    "Train the networks of a run."
+    need_extra("torch", "sequence", "the TFBS network")
+    X, epochs = one_hot(data.sequences), config.epochs or ARCHITECTURES[config.architecture].epochs
+    found = []
+    with torch_threads(config.n_cpus), progress_bar("training", epochs * config.n_seeds, progress) as step:
+        for seed in range(config.random_state, config.random_state + config.n_seeds):
+            found.append(train(X, data.labels, split, config.architecture, seed, epochs, config.batch_size, config.patience, step))
+            step(epochs - len(found[-1].history))
+            log.info("seed %d: validation loss %.4f after %d epochs", seed, found[-1].validation_loss, len(found[-1].history))
+    return found
+
+
+def best_seed(trained: Sequence[Trained]) -> Trained:
+    "The network with the lowest validation loss."
+    return min(trained, key=lambda t: t.validation_loss)
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #57e6c848
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    "Predictions of the test sequences, and how good they are."
+
+    labels: np.ndarray  # (n_test,)
+    by_seed: dict[int, np.ndarray]  # seed -> (n_test,) probabilities
+    kept: int  # seed of the network that is kept
+    baseline: np.ndarray  # (n_test,)
+
+    @property
+    def predicted(self) -> dict[str, np.ndarray]:
+        "The kept network and the baseline."
+        return {"network": self.by_seed[self.kept], "4-mers": self.baseline}
+
+    def table(self) -> pd.DataFrame:  # one row for each seed, and one for the baseline
+        "Measures of every network."
+        rows = {f"seed {seed}": evaluate(self.labels, p) for seed, p in self.by_seed.items()} | {
+            "4-mers, logistic regression": evaluate(self.labels, self.baseline)
+        }
+        return pd.DataFrame(rows).T.rename_axis("model").reset_index()
+
+
+def evaluate_seeds(
+    data: Labelled,
+    split: Split,
+    trained: Sequence[Trained],
+) -> Evaluation:
+    "Predict the test sequences with every network and the baseline."
+    X = one_hot([data.sequences[i] for i in split.test])
+    by_seed = {t.seed: probabilities(predict_log_odds(t.model, X)) for t in trained}
+    return Evaluation(data.labels[split.test], by_seed, best_seed(trained).seed, baseline_probabilities(data, split))
+
+
+def metrics(
+    evaluation: Evaluation,
+    n_parameters: int,
+    architecture: str,
+) -> dict:  # as metrics.json holds it
+    "Measures of each seed, their mean and standard deviation, and the baseline's."
+    seeds = {seed: evaluate(evaluation.labels, p) for seed, p in evaluation.by_seed.items()}
+    spread = {
+        word: {k: float(f([m[k] for m in seeds.values()])) for k in ("auc", "auprc", "accuracy", "brier")}
+        for word, f in (("mean", np.mean), ("sd", np.std))
+    }
+    return dict(architecture=architecture, parameters=n_parameters, test_sequences=len(evaluation.labels), kept_seed=evaluation.kept,
+                **spread, seeds=[dict(seed=s) | m for s, m in seeds.items()], baseline=dict(model="4-mer counts, logistic regression", parameters=256) | evaluate(evaluation.labels, evaluation.baseline))  # fmt: skip
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #3e75f927
+class Explanation(NamedTuple):
+    "What a network looks at."
+
+    rows: np.ndarray  # (n,) the sequences, as rows of the input
+    attributions: np.ndarray  # (n, 4, length)
+    seqlets: pd.DataFrame  # example (of rows), start, end, attribution, motif_name, p-value
+    learned: np.ndarray | None  # (4, width); None: no seqlet
+    matches: pd.DataFrame  # of match_motifs; empty without known motifs
+
+
+MOST_EXPLAINED = 200  # sequences
+
+
+def explain(
+    data: Labelled,
+    split: Split,
+    model,  # torch module
+    motifs: Mapping[str, np.ndarray] | None = None,
+    random_state: int = 0,
+) -> Explanation:
+    "Explain a network on the positive test sequences."
+    import torch
+
+    rows = split.test[data.labels[split.test] == 1][:MOST_EXPLAINED]
+    X = one_hot([data.sequences[i] for i in rows])
+    with torch.no_grad():
+        target = model(torch.zeros(1, 4, data.length)).shape[1] - 1  # the output of label 1
+    attributions = attribute(model, X, "deeplift", target, random_state)
+    seqlets = find_seqlets(attributions)
+    if not len(seqlets):
+        return Explanation(rows, attributions, seqlets.assign(motif_name=[], **{"p-value": []}), None, match_motifs({}, motifs or {}))
+    learned, matches, named = average_seqlet(X, seqlets), match_motifs({}, {}), seqlets.assign(motif_name="seqlet", **{"p-value": np.nan})
+    if motifs:
+        matches = match_motifs({"learned": learned}, motifs)
+        index, p_values = annotate_seqlets(X, seqlets, motifs)
+        names = np.array([*motifs, "no known motif"], dtype=object)
+        named = seqlets.assign(motif_name=names[index[:, 0]], **{"p-value": p_values[:, 0]})
+    return Explanation(rows, attributions, named, learned, matches)
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #ed488842
+def write_results(
+    folder: str | Path,
+    config: TfbsConfig,
+    data: Labelled,
+    split: Split,
+    trained: Sequence[Trained],
+    evaluation: Evaluation,
+    explanation: Explanation,
+) -> None:
+    "metrics.json, predictions.csv, history.csv, seqlets.csv, matches.csv, learned.meme and the model."
+    folder, kept = Path(folder), best_seed(trained)
+    n_parameters = int(layer_table(kept.model, data.length)["parameters"].sum())
+    write_json(folder / "metrics.json", metrics(evaluation, n_parameters, config.architecture))
+    save_model(kept.model, config.architecture, data.length, folder, seed=kept.seed, epoch=kept.kept_epoch, parameters=n_parameters)
+    columns = {"sequence": split.test + 1, "label": evaluation.labels, "probability": evaluation.by_seed[kept.seed]}
+    columns |= {"mean_probability": np.mean(list(evaluation.by_seed.values()), axis=0), "baseline_probability": evaluation.baseline}
+    _write(folder / "predictions.csv", pd.DataFrame(columns).sort_values("sequence"))
+    _write(folder / "history.csv", pd.concat([t.history.assign(seed=t.seed) for t in trained]))
+    _write(
+        folder / "seqlets.csv",
+        explanation.seqlets.assign(sequence=explanation.rows[explanation.seqlets["example"].astype(int)] + 1).drop(columns="example"),
+    )
+    _write(folder / "matches.csv", explanation.matches)
+    if explanation.learned is not None:
+        rows = "\n".join(" ".join(f"{v:.6f}" for v in column) for column in explanation.learned.T)
+        head = (
+            f"MEME version 4\n\nALPHABET= ACGT\n\nMOTIF learned\nletter-probability matrix: alength= 4 w= {explanation.learned.shape[1]}\n"
+        )
+        (folder / "learned.meme").write_text(f"{head}{rows}\n", encoding="utf-8")
+
+
+def _write(path: Path, table: pd.DataFrame) -> None:
+    table.to_csv(path, index=False, lineterminator="\n")
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #c13042b5
+def _two(name: str, caption: str, alt: str, *draw: Callable) -> FigureSpec:
+    "A figure of two axes side by side."
+
+    def drawn():
+        with drawing_style():
+            figure = Figure(figsize=(WIDTH, 3.0), dpi=100, layout="constrained")
+            for ax, function in zip(figure.subplots(1, 2), draw):
+                function(ax=ax)
+        return figure
+
+    return FigureSpec(name, "tfbs", caption, alt, drawn)
+
+
+def history_figures(trained: Sequence[Trained]) -> list[FigureSpec]:
+    "Loss and accuracy per epoch."
+    histories, kept = [t.history for t in trained], best_seed(trained)
+    words = (
+        f"Loss and accuracy per epoch, one line for each of {len(trained)} seeds. " if len(trained) > 1 else "Loss and accuracy per epoch. "
+    )
+    last = kept.history.iloc[kept.kept_epoch - 1]
+    alt = f"Two line charts; at the kept epoch the validation loss is {last['validation_loss']:.3f} and the validation accuracy {last['validation_accuracy']:.3f}."
+    loss, accuracy = (functools.partial(plot_history, histories, what) for what in ("loss", "accuracy"))
+    return [
+        _two(
+            "history",
+            f"{words}The network kept is that of seed {kept.seed}, epoch {kept.kept_epoch}: its validation loss is the lowest.",
+            alt,
+            loss,
+            accuracy,
+        )
+    ]
+
+
+def curve_figures(evaluation: Evaluation) -> list[FigureSpec]:
+    "ROC, precision-recall, counts, calibration."
+    y, p = evaluation.labels, evaluation.predicted
+    m = evaluate(y, p["network"])
+    curves = _two(
+        "curves",
+        "ROC and precision-recall curves of the kept network and the baseline on the test sequences. Grey: chance.",
+        f"Two curve charts; the network has AUC {m['auc']:.4f} and AUPRC {m['auprc']:.4f}.",
+        functools.partial(plot_roc, y, p),
+        functools.partial(plot_precision_recall, y, p),
+    )
+    counts = _two(
+        "confusion_calibration",
+        "Left: test sequences by label and call of the network. Right: calibration; on the grey line, a probability of 0.8 means that 80 % are positive.",
+        f"A two by two table ({m['tp']} true positives, {m['fp']} false positives, {m['tn']} true negatives, {m['fn']} false negatives), and a calibration chart.",
+        functools.partial(plot_confusion, y, p["network"]),
+        functools.partial(plot_calibration, y, p),
+    )
+    return [curves, counts]
+
+
+def learned_figure(explanation: Explanation) -> FigureSpec:
+    "The average of the strongest seqlets."
+    n = min(len(explanation.seqlets), 200)
+    word = "".join("ACGT"[i] for i in explanation.learned.argmax(axis=0))
+    caption = f"The {n} strongest of {len(explanation.seqlets)} seqlets, aligned and averaged."
+    draw = _drawn_logo(information_content(explanation.learned), None, "information (bits)")
+    return FigureSpec("learned_motif", "tfbs", caption, f"A sequence logo; the most frequent letters are {word}.", draw)
+
+
+def example_specs(explanation: Explanation, n: int = 3) -> list[FigureSpec]:
+    "Attributions of the sequences with the strongest seqlets, annotated."
+    found = []
+    for e in list(dict.fromkeys(explanation.seqlets["example"]))[:n]:
+        bars = explanation.seqlets[explanation.seqlets["example"] == e]
+        bars = bars.assign(motif_name=[str(m).split()[-1] if m != "no known motif" else "–" for m in bars["motif_name"]])
+        places = ", ".join(f"{b.start} to {b.end} ({b.motif_name})" for b in bars.itertuples())
+        draw = _drawn_logo(explanation.attributions[e], bars, "attribution (log odds)")
+        found.append(
+            FigureSpec(
+                f"example_{len(found) + 1}",
+                "tfbs",
+                f"Sequence {explanation.rows[e] + 1}.",
+                f"Attributions as a logo; seqlets at {places}.",
+                draw,
+            )
+        )
+    return found
+
+
+def _drawn_logo(values: np.ndarray, bars: pd.DataFrame | None, ylabel: str) -> Callable[[], Figure]:
+    def draw() -> Figure:
+        with drawing_style():
+            return plot_logo(values, bars, ylabel=ylabel).figure
+
+    return draw
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #4389c3ad
+def evaluation_block(evaluation: Evaluation) -> Block:
+    "Measures of every seed, their mean, and the baseline."
+    table = evaluation.table()
+    if len(evaluation.by_seed) > 1:
+        networks = table.iloc[:-1, 1:]
+        spread = pd.DataFrame(
+            [
+                {"model": w, **f[["auc", "auprc", "accuracy", "brier"]]}
+                for w, f in (("mean of the seeds", networks.mean()), ("standard deviation", networks.std(ddof=0)))
+            ]
+        )
+        table = pd.concat([table, spread], ignore_index=True)
+    rows = [{"model": r["model"], **{k.upper() if k.startswith("au") else k: f"{r[k]:.4f}" for k in ("auc", "auprc", "accuracy", "brier")},
+             **{w: "" if np.isnan(r[k]) else int(r[k]) for w, k in (("true +", "tp"), ("false +", "fp"), ("true −", "tn"), ("false −", "fn"))}} for r in table.to_dict("records")]  # fmt: skip
+    n = len(evaluation.labels)
+    return block_table(
+        pd.DataFrame(rows),
+        f"{n} test sequences, {evaluation.labels.sum()} positive. Counts at probability 0.5. Kept: seed {evaluation.kept}.",
+    )
+
+
+def matches_block(
+    explanation: Explanation,
+    known: Mapping[str, np.ndarray] | None,
+) -> Block:
+    "The nearest known motifs of what was learned, and the names of the seqlets."
+    if explanation.learned is None:
+        return Block("<p>No seqlets: no stretch of letters stands out.</p>")
+    if not known:
+        return Block("<p>No known motifs were given (--motifs), so what was learned has no name.</p>")
+    named = explanation.seqlets["motif_name"].value_counts()
+    rows = [
+        (m.motif_name, float(m[5]), float(m[6]), "yes" if m.motif_idx >= 0 else "no", int(named.get(m.motif_name, 0)))
+        for m in explanation.matches.itertuples()
+    ]
+    words = f"The nearest of {len(known)} known motifs to the learned motif; E is p times {len(known)}. Of {len(explanation.seqlets)} single seqlets, {int(named.get('no known motif', 0))} match none."
+    return block_table(pd.DataFrame(rows, columns=["known motif", "p-value", "E-value", "match (E ≤ 0.05)", "seqlets of this name"]), words)
+
+
+def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
+    "One sentence: how well, beside the baseline, and what was learned."
+    auc, base = (roc_auc_score(evaluation.labels, p) for p in evaluation.predicted.values())
+    words = "better than" if auc > base + 0.001 else "no better than" if auc > base - 0.001 else "worse than"
+    best = explanation.matches[explanation.matches["motif_idx"] >= 0] if len(explanation.matches) else explanation.matches
+    name = f" What it looks at is nearest to {best['motif_name'].iloc[0]} (E = {best['E-value'].iloc[0]:.2g})." if len(best) else ""
+    return f"AUC {auc:.4f} on {len(evaluation.labels)} test sequences, {words} counts of 4-letter words ({base:.4f}).{name}"
+
+
+def tfbs_summary(config: TfbsConfig, data: Labelled, evaluation: Evaluation, explanation: Explanation) -> Block:
+    "The head of the page."
+    word = "".join("ACGT"[i] for i in explanation.learned.argmax(axis=0)) if explanation.learned is not None else "–"
+    steps = [(len(data.labels), "sequences"), (int(data.labels.sum()), "positive"), (len(evaluation.labels), "for the test"), (len(evaluation.by_seed), "networks"),
+             (len(explanation.seqlets), "seqlets"), (word, "most frequent letters of the learned motif")]  # fmt: skip
+    items = "".join(f"<li><b>{html.escape(str(n))}</b>{html.escape(words)}</li>" for n, words in steps)
+    return Block(
+        f'<header class="top"><p class="kicker">Can a network tell bound sequences from others?</p><h1>TFBS network <small>{html.escape(config.architecture)}</small></h1>'
+        f'<p class="verdict">{html.escape(tfbs_verdict(evaluation, explanation))}</p></header><ol class="funnel">{items}</ol>'
+    )
+
+
+def about_tfbs(config: TfbsConfig) -> Block:
+    "Parameters and versions."
+    rows = [(k, str(v)) for k, v in dataclasses.asdict(config).items() if v not in (None, "")]
+    rows += [(k, v) for k, v in (versions() | {p: importlib.metadata.version(p) for p in ("torch", "tangermeme", "memelite")}).items()]
+    return block_table(pd.DataFrame(rows, columns=["", "value"]))
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #b52dec48
+MASTER = "run_tfbs.ipynb"
+
+
+def tfbs_to_directory(
+    config: TfbsConfig,
+    progress: Progress = None,
+) -> tuple[Path, dict]:  # the folder, and its metrics
+    "One run, from files to a complete directory with a page."
+    import nbformat
+
+    for module in ("torch", "tangermeme", "safetensors"):
+        need_extra(module, "sequence", "tfbs")
+    target, started = Path(config.output_dir), datetime.now()
+    if target.exists() and not config.overwrite:
+        raise InputError(f"--output_dir {target} exists: name another folder, or add --overwrite to replace it")
+    load_labelled(config)  # the user's mistakes show here, before a kernel starts
+    if config.motifs:
+        read_motifs(config.motifs)
+    text = (importlib.resources.files("tfbpmodeling") / "notebooks" / MASTER).read_text(encoding="utf-8")
+    with (
+        run_directory(SimpleNamespace(output_dir=str(target.parent), overwrite=config.overwrite), name=target.name) as folder,
+        log_file(folder / "tfbs.log"),
+    ):
+        try:
+            with handed_over(folder, progress):
+                run_notebook(
+                    nbformat.reads(text, as_version=4),
+                    folder / EXECUTED,
+                    dataclasses.asdict(config) | {"run_folder": str(folder.resolve())},
+                )
+            write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network")
+            _write_manifest(folder, config, started)
+        except BaseException as error:
+            _write_manifest(folder, config, started, error)
+            raise
+    return target, json.loads((target / "metrics.json").read_text(encoding="utf-8"))
+
+
+def _write_manifest(folder: Path, config: TfbsConfig, started: datetime, error: BaseException | None = None) -> None:
+    extra = {p: importlib.metadata.version(p) for p in ("torch", "tangermeme", "memelite")}
+    facts = dict(version=importlib.metadata.version("tfbpmodeling"), command="tfbs", status="failed" if error else "done")
+    facts |= dict(started=started.astimezone(UTC).isoformat(timespec="seconds"), finished=datetime.now(UTC).isoformat(timespec="seconds"))
+    inputs = [dataclasses.asdict(input_file(o, getattr(config, o))) for o in ("sequences", "labels", "motifs") if getattr(config, o)]
+    facts |= dict(parameters=dataclasses.asdict(config), inputs=inputs, versions=versions() | extra)
+    write_json(folder / "run.json", facts | ({"error": f"{type(error).__name__}: {error}"} if error else {}))
+
+# %% ../../nbs/sequence/32_tfbs.ipynb #d32c1a81
+@dataclass(frozen=True)
+class TfbsScoresConfig:
+    "Options of tfbs_scores."
+
+    model: str = option("", "Output folder of a tfbs run.", "input", metavar="DIR")
+    sequences: str = option(
+        "", "Promoters: FASTA with gene ids as names; or, with --genome, a BED file of their places.", "input", metavar="FILE"
+    )
+    genome: str | None = option(None, "FASTA of the genome: --sequences is then a BED file.", "input", metavar="FILE")
+    predictors: str | None = option(
+        None, "A predictors table to add the column to; without it the table has this column only.", "input", metavar="FILE"
+    )
+    name: str = option("", "Name of the column: that of the factor in the main job.", "scan", metavar="NAME")
+    stride: int = option(1, "Step from window to window (bp).", "scan", low=1, metavar="N")
+    output: str = option("", "File for the table (.csv, .tsv, with .gz if you like, or .parquet).", "output", metavar="FILE")
+    overwrite: bool = option(False, "Replace the file if it is there.", "output")
+    n_cpus: int = option(2, "Number of threads.", "output", low=1, metavar="N")
+
+    def __post_init__(self):
+        check_options(self)
+        check_table_name(self.output)
+
+
+def score_with_model(
+    config: TfbsScoresConfig,
+) -> pd.DataFrame:  # the table as written
+    "Predicted binding of promoters as a column of the predictors table."
+    if Path(config.output).exists() and not config.overwrite:
+        raise InputError(f"{config.output} exists: name another --output, or add --overwrite to replace it")
+    model, facts = load_model(config.model)
+    sequences = read_sequences(config.sequences, config.genome)
+    table = (
+        read_table(config.predictors, "predictors table")
+        if config.predictors
+        else pd.DataFrame(index=pd.Index(list(sequences), name="gene"))
+    )
+    if config.name in table:
+        raise InputError(f"--name {config.name}: {Path(config.predictors).name} has that column already: give another name")
+    if lacking := [g for g in table.index if g not in sequences]:
+        raise InputError(
+            f"{Path(config.sequences).name} has no sequence of {len(lacking)} genes of {Path(config.predictors).name}, such as {lacking[0]!r}: add them, or take the genes out"
+        )
+    with torch_threads(config.n_cpus):
+        table[config.name] = predicted_binding(model, facts["length"], {g: sequences[g] for g in table.index}, config.stride)
+    write_predictors(table, config.output)
+    return table
