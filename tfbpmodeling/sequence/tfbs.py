@@ -945,7 +945,7 @@ def evaluation_block(evaluation: Evaluation) -> Block:
                 for w, f in (("mean of the seeds", networks.mean()), ("standard deviation", networks.std(ddof=0)))
             ]
         )
-        table = pd.concat([table, spread], ignore_index=True)
+        table = pd.concat([table.iloc[:-1], spread, table.iloc[-1:]], ignore_index=True)
     rows = [{"model": r["model"], **{k.upper() if k.startswith("au") else k: f"{r[k]:.4f}" for k in ("auc", "auprc", "accuracy", "brier")},
              **{w: "" if np.isnan(r[k]) else int(r[k]) for w, k in (("true +", "tp"), ("false +", "fp"), ("true −", "tn"), ("false −", "fn"))}} for r in table.to_dict("records")]  # fmt: skip
     n = len(evaluation.labels)
@@ -966,11 +966,14 @@ def matches_block(
         return Block("<p>No known motifs were given (--motifs), so what was learned has no name.</p>")
     named = explanation.seqlets["motif_name"].value_counts()
     rows = [
-        (m.motif_name, float(m[5]), float(m[6]), "yes" if m.motif_idx >= 0 else "no", int(named.get(m.motif_name, 0)))
+        (m.motif_name, float(m[5]), float(m[6]), int(m.overlap), "yes" if m.motif_idx >= 0 else "no", int(named.get(m.motif_name, 0)))
         for m in explanation.matches.itertuples()
     ]
     words = f"The nearest of {len(known)} known motifs to the learned motif; E is p times {len(known)}. Of {len(explanation.seqlets)} single seqlets, {int(named.get('no known motif', 0))} match none."
-    return block_table(pd.DataFrame(rows, columns=["known motif", "p-value", "E-value", "match (E ≤ 0.05)", "seqlets of this name"]), words)
+    return block_table(
+        pd.DataFrame(rows, columns=["known motif", "p-value", "E-value", "aligned letters", "match (E ≤ 0.05)", "seqlets of this name"]),
+        words,
+    )
 
 
 def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
@@ -978,7 +981,8 @@ def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
     auc, base = (roc_auc_score(evaluation.labels, p) for p in evaluation.predicted.values())
     words = "better than" if auc > base + 0.001 else "no better than" if auc > base - 0.001 else "worse than"
     best = explanation.matches[explanation.matches["motif_idx"] >= 0] if len(explanation.matches) else explanation.matches
-    name = f" What it looks at is nearest to {best['motif_name'].iloc[0]} (E = {best['E-value'].iloc[0]:.2g})." if len(best) else ""
+    names = [f"{m.motif_name} (E = {m[6]:.2g}, {m.overlap} letters)" for m in best.itertuples()]
+    name = f" What it looks at is nearest to {', '.join(names)}." if names else ""
     return f"AUC {auc:.4f} on {len(evaluation.labels)} test sequences, {words} counts of 4-letter words ({base:.4f}).{name}"
 
 
