@@ -6,6 +6,8 @@ from pathlib import Path
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
 from tfbpmodeling.known_truth.simulation import SimulationConfig
+from tfbpmodeling.sequence.motifs import MotifScoresConfig
+from tfbpmodeling.sequence.tfbs import TfbsConfig, TfbsScoresConfig
 
 PAGE = Path(__file__).with_name("options.md")
 HEAD = """<!-- made by docs/options.py from the options in nbs/: edit those, then make sync -->
@@ -46,6 +48,8 @@ def page() -> str:
         if fields:
             parts += [f"### {title[0].upper()}{title[1:]}\n", *table(fields), ""]
     parts += ["## A batch, beside those\n", *table(batch), "", "## simulate\n", *table(list(dataclasses.fields(SimulationConfig)))]
+    for name, kind in (("motif_scores", MotifScoresConfig), ("tfbs", TfbsConfig), ("tfbs_scores", TfbsScoresConfig)):
+        parts += [f"\n## {name}\n", *table(list(dataclasses.fields(kind)))]
     return "\n".join(parts) + "\n"
 
 
