@@ -1,6 +1,7 @@
 # make demo    install the package here and run it on generated data with known truth
 # make test    everything that must hold: notebooks in step with the package, notebooks run, tests
 # make test-slow  the tests that take minutes: the full acceptance of the mixed model
+# make test-sequence  what needs PyTorch or memelite: the TFBS network, motif hits (installs the extra: 0.2 GB with a CPU build, else gigabytes)
 # make stress  the faults of a batch (kills, full disk, signals) ten times in a row: 20 to 40 minutes
 # make bench   our lasso against scikit-learn's, measured now on this machine
 # make docs    the documentation site, in _docs/
@@ -55,6 +56,13 @@ $(VENV)/installed-bench: $(VENV)/installed
 	@$(INSTALL) -e ".[bench]"
 	@touch $@
 
+# PyTorch in the version that the numbers of docs/sequence.md were measured with: pip takes a CPU build where it is told of one, else the default build
+TORCH = torch==2.13.0
+$(VENV)/installed-sequence: $(VENV)/installed-dev
+	@echo "installing PyTorch and tangermeme into $(VENV) (once)"
+	@$(INSTALL) '$(TORCH)' && $(INSTALL) -e '.[dev,sequence]'
+	@touch $@
+
 # --- what people ask for
 
 demo: $(VENV)/installed
@@ -64,7 +72,12 @@ test: export MPLBACKEND = Agg
 test: $(VENV)/installed-dev browser axe
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/sequence $(PYTEST_OPTIONS)
+
+test-sequence: export MPLBACKEND = Agg
+test-sequence: $(VENV)/installed-sequence
+	$(BIN)/nbdev_test --path nbs/sequence --flags "motifs sequence" --n_workers 1
+	$(BIN)/python -m pytest tests/sequence $(PYTEST_OPTIONS)
 
 test-slow: export MPLBACKEND = Agg
 test-slow: $(VENV)/installed-dev

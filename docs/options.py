@@ -8,11 +8,22 @@ from tfbpmodeling.config import BatchConfig, Config
 from tfbpmodeling.known_truth.activity_report import MotifActivityConfig
 from tfbpmodeling.known_truth.calibration import CalibrationConfig
 from tfbpmodeling.known_truth.simulation import ActivityConfig, SimulationConfig
+from tfbpmodeling.sequence.motifs import MotifScoresConfig
+from tfbpmodeling.sequence.tfbs import TfbsConfig, TfbsScoresConfig
 
+OTHERS = {
+    "simulate": SimulationConfig,
+    "simulate --model activity": ActivityConfig,
+    "calibrate": CalibrationConfig,
+    "motif_activity": MotifActivityConfig,
+    "motif_scores": MotifScoresConfig,
+    "tfbs": TfbsConfig,
+    "tfbs_scores": TfbsScoresConfig,
+}
 PAGE = Path(__file__).with_name("options.md")
-HEAD = """<!-- made by docs/options.py from the options in nbs/: edit those, then make sync -->
+HEAD = """# Every option
 
-# Every option
+<!-- made by docs/options.py from the options in nbs/: edit those, then make sync -->
 
 Option names are the same for the command, in Python (`Config(top_n=300)`), in the master notebook, and in `run.json`. A value outside its usual range is allowed, with a
 warning; an impossible one is refused."""
@@ -47,9 +58,9 @@ def page() -> str:
         fields = [f for f in dataclasses.fields(Config) if f.metadata["group"] == group]
         if fields:
             parts += [f"### {title[0].upper()}{title[1:]}\n", *table(fields), ""]
-    parts += ["## A batch, beside those\n", *table(batch), "", "## simulate\n", *table(list(dataclasses.fields(SimulationConfig)))]
-    for title, kind in (("simulate --model activity", ActivityConfig), ("motif_activity", MotifActivityConfig), ("calibrate", CalibrationConfig)):
-        parts += ["", f"## {title}\n", *table(list(dataclasses.fields(kind)))]
+    parts += ["## A batch, beside those\n", *table(batch)]
+    for name, kind in OTHERS.items():
+        parts += ["", f"## {name}\n", *table(list(dataclasses.fields(kind)))]
     return "\n".join(parts) + "\n"
 
 

@@ -28,6 +28,11 @@ __all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', '
            'DemoConfig', 'command_demo', 'command_calibrate', 'command_notebook', 'command_report', 'add_run_options',
            'add_batch_options', 'add_simulation_options', 'add_calibration_options', 'add_demo_options',
            'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse', 'console_log', 'main']
+           'DemoConfig', 'command_demo', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores',
+           'command_notebook', 'command_report', 'add_run_options', 'add_batch_options', 'add_simulation_options',
+           'add_demo_options', 'add_notebook_options', 'add_report_options', 'add_motif_scores_options',
+           'add_tfbs_options', 'add_tfbs_scores_options', 'make_parser', 'split_command', 'parse', 'console_log',
+           'main']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -43,6 +48,8 @@ GROUPS = {
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
     "study": "the study",
+    "scan": "how sequences are scored",
+    "network": "the network and its training",
 }
 DASHED = {"log_level": "--log-level", "log_handler": "--log-handler"}  # published with dashes; underscores are understood too
 
@@ -273,6 +280,37 @@ def command_calibrate(args: argparse.Namespace) -> int:
     folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
+# %% ../nbs/13_cli.ipynb #351538c6
+def command_motif_scores(args: argparse.Namespace) -> int:
+    "Score promoters with motifs."
+    from tfbpmodeling.sequence.motifs import MotifScoresConfig, score_promoters
+
+    config = options_from(args, MotifScoresConfig)
+    table = score_promoters(config)
+    print(f"{len(table)} genes × {table.shape[1]} factors: {config.output}")
+    return 0
+
+# %% ../nbs/13_cli.ipynb #1a41b217
+def command_tfbs(args: argparse.Namespace) -> int:
+    "Train, evaluate and explain a network."
+    from tfbpmodeling.sequence.tfbs import TfbsConfig, tfbs_to_directory
+
+    folder, found = tfbs_to_directory(options_from(args, TfbsConfig))
+    seeds = f"mean of {len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "1 seed"
+    print(f"{found['architecture']}: AUC {found['mean']['auc']:.4f}, AUPRC {found['mean']['auprc']:.4f} ({seeds})")
+    print(f"4-mers, logistic regression: AUC {found['baseline']['auc']:.4f}, AUPRC {found['baseline']['auprc']:.4f}")
+    print(f"results: {folder}")
+    print_report(folder)
+    return 0
+
+
+def command_tfbs_scores(args: argparse.Namespace) -> int:
+    "Score promoters with a stored network."
+    from tfbpmodeling.sequence.tfbs import TfbsScoresConfig, score_with_model
+
+    config = options_from(args, TfbsScoresConfig)
+    table = score_with_model(config)
+    print(f"{len(table)} genes, column {config.name}: {config.output}")
     return 0
 
 # %% ../nbs/13_cli.ipynb #9c892af3
@@ -408,6 +446,28 @@ def add_compare_options(parser: Parser) -> None:
 def add_completion_options(parser: Parser) -> None:
     "For which shell."
     parser.add_argument("shell", metavar="{bash,zsh,fish}", help="the shell that asks")
+def add_motif_scores_options(parser: Parser) -> None:
+    "Options of motif_scores."
+    from tfbpmodeling.sequence.motifs import MotifScoresConfig
+
+    add_options(parser, MotifScoresConfig, required=("sequences", "motifs", "output"))
+    add_options(parser, Config, only=tuple(DASHED))
+
+
+def add_tfbs_options(parser: Parser) -> None:
+    "Options of tfbs."
+    from tfbpmodeling.sequence.tfbs import TfbsConfig
+
+    add_options(parser, TfbsConfig, required=("sequences", "labels", "output_dir"))
+    add_options(parser, Config, only=tuple(DASHED))
+
+
+def add_tfbs_scores_options(parser: Parser) -> None:
+    "Options of tfbs_scores."
+    from tfbpmodeling.sequence.tfbs import TfbsScoresConfig
+
+    add_options(parser, TfbsScoresConfig, required=("model", "sequences", "name", "output"))
+    add_options(parser, Config, only=tuple(DASHED))
 
 
 COMMANDS = {  # name -> (what it does, its options, its function, an example)
@@ -448,6 +508,24 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_simulation_options,
         command_simulate,
         "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
+    "motif_scores": (
+        "make the predictors table from promoter sequences and binding motifs",
+        add_motif_scores_options,
+        command_motif_scores,
+        "--sequences promoters.fa --motifs motifs.meme --output predictors.csv",
+    ),
+    "tfbs": (
+        "train a network on labelled sequences, evaluate it, and show what it learned",
+        add_tfbs_options,
+        command_tfbs,
+        "--sequences sequences.txt --labels labels.txt --output_dir network",
+    ),
+    "tfbs_scores": (
+        "predicted binding of promoters by a stored network, as a column of the predictors table",
+        add_tfbs_scores_options,
+        command_tfbs_scores,
+        "--model network --sequences promoters.fa --name SPI1 --output predictors.csv",
+    ),
     "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
     "calibrate": (
         "measure on data with known truth how often each method is wrong",
