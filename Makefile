@@ -5,7 +5,8 @@
 # make stress  the faults of a batch (kills, full disk, signals) ten times in a row: 20 to 40 minutes
 # make bench   our lasso against scikit-learn's, measured now on this machine
 # make docs    the documentation site, in _docs/
-# make sync    after editing notebooks: format, clean, export
+# make edit    open the notebooks in JupyterLab; they are cleaned when saved, and git merges them cell by cell (in this repository only)
+# make export  after editing notebooks: format, clean, export them to the package
 # make check   the quick part of the tests: the rules of the house
 # make clean   remove what the targets made (make distclean: the environment too)
 #
@@ -48,6 +49,10 @@ $(VENV)/installed-dev: $(VENV)/made $(METADATA)
 	@$(INSTALL) -e '.[dev]'
 	@touch $(VENV)/installed $@
 
+$(VENV)/installed-edit: $(VENV)/installed-dev
+	@$(INSTALL) -e '.[dev,edit]'
+	@touch $@
+
 $(VENV)/installed-docs: $(VENV)/installed-dev
 	@$(INSTALL) -e '.[dev,docs]'
 	@touch $@
@@ -86,7 +91,12 @@ test-slow: $(VENV)/installed-dev
 check: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/test_house.py
 
-sync: $(VENV)/installed-dev
+edit: $(VENV)/installed-edit
+	@git config --local merge.nbdev-merge.name "notebooks, cell by cell"
+	@git config --local merge.nbdev-merge.driver "$(BIN)/nbdev_merge %O %A %B %P"
+	$(BIN)/jupyter lab --ContentsManager.pre_save_hook=nbdev.clean.clean_jupyter $(EDIT_OPTIONS) nbs
+
+export: $(VENV)/installed-dev
 	$(BIN)/ruff format -q nbs
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export

@@ -23,7 +23,7 @@ OTHERS = {
 PAGE = Path(__file__).with_name("options.md")
 HEAD = """# Every option
 
-<!-- made by docs/options.py from the options in nbs/: edit those, then make sync -->
+<!-- made by docs/options.py from the options in nbs/: edit those, then make export -->
 
 Option names are the same for the command, in Python (`Config(top_n=300)`), in the master notebook, and in `run.json`. A value outside its usual range is allowed, with a
 warning; an impossible one is refused."""

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def readme() -> str:
     "The markdown cells as they are, the code cells as Python blocks, without directives and outputs."
-    parts = ["<!-- made from nbs/index.ipynb: edit that, then make sync -->"]
+    parts = ["<!-- made from nbs/index.ipynb: edit that, then make export -->"]
     for cell in json.loads((ROOT / "nbs" / "index.ipynb").read_text(encoding="utf-8"))["cells"]:
         text = "".join(cell["source"])
         if cell["cell_type"] == "code":

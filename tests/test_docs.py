@@ -24,7 +24,7 @@ def test_made_pages_are_in_step(script, page):
         encoding="utf-8",
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
     ).stdout
-    assert (DOCS / page).read_text(encoding="utf-8") == made, "make sync"
+    assert (DOCS / page).read_text(encoding="utf-8") == made, "make export"
 
 
 def test_messages_of_the_troubleshooting_page_exist():

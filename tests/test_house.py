@@ -76,21 +76,21 @@ def test_package_in_step_with_notebooks(tmp_path):
     python("from nbdev.doclinks import nbdev_export; nbdev_export()", cwd=tmp_path)
     exported, here = ({p.relative_to(d).as_posix(): p for p in d.rglob("*.py")} for d in (tmp_path / "tfbpmodeling", PACKAGE))
     by_hand = {"__init__.py", "__main__.py"} - {f"{m}.py" for m in map(default_exp, NOTEBOOKS)}
-    assert set(exported) - by_hand == set(here) - by_hand, "a module without its notebook, or a notebook that was never exported: make sync"
+    assert set(exported) - by_hand == set(here) - by_hand, "a module without its notebook, or a notebook that was never exported: make export"
     differ = [name for name in set(exported) - by_hand if exported[name].read_text(**FULL_TEXT) != here[name].read_text(**FULL_TEXT)]
-    assert not differ, f"{sorted(differ)} differ from their notebooks: edit the notebook, then make sync"
+    assert not differ, f"{sorted(differ)} differ from their notebooks: edit the notebook, then make export"
 
 
 def test_notebooks_are_clean(tmp_path):
     copy_of_notebooks(tmp_path)
     python("from nbdev.clean import nbdev_clean; nbdev_clean()", cwd=tmp_path)
     changed = [short(nb) for nb in NOTEBOOKS if nb.read_bytes() != (tmp_path / nb.relative_to(ROOT)).read_bytes()]
-    assert not changed, f"{changed} are not clean: make sync"
+    assert not changed, f"{changed} are not clean: make export"
 
 
 def test_readme_in_step_with_its_notebook():
     made = python("import sys; sys.path.insert(0, 'docs'); from readme import readme; sys.stdout.write(readme())")
-    assert (ROOT / "README.md").read_text(**FULL_TEXT) == made, "edit nbs/index.ipynb, then make sync"
+    assert (ROOT / "README.md").read_text(**FULL_TEXT) == made, "edit nbs/index.ipynb, then make export"
 
 
 def test_notebooks_are_formatted_and_clean_of_lint():

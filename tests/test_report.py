@@ -23,7 +23,7 @@ from tfbpmodeling.cli import main
 from tfbpmodeling.config import Config
 from tfbpmodeling.interactor_significance import hc3_interval, robust_fits
 from tfbpmodeling.modeling_data import make_modeling_data
-from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, block_table, hand_over, handed_over, parameters_of, tagged
+from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, block_table, hand_over, handed_over, notebook_changes, parameters_of, tagged
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "linear_perturbation_binding_modeling"
@@ -76,7 +76,7 @@ def test_parameters_are_the_options_of_a_run():
 
 def test_shipped_notebook_is_the_one_of_the_source():
     shipped = ROOT / "tfbpmodeling" / "notebooks" / MASTER
-    assert shipped.read_bytes() == (ROOT / "nbs" / "master" / MASTER).read_bytes(), "make sync"
+    assert shipped.read_bytes() == (ROOT / "nbs" / "master" / MASTER).read_bytes(), "make export"
     assert (ROOT / "nbs" / "master" / ".notest").exists()
 
 
@@ -139,6 +139,21 @@ def test_a_failing_cell_leaves_the_page_so_far(tmp_path, capsys):
     assert "2 All genes" in page and page.count("<figure>") >= 5
     assert run["status"] == "failed" and "ZeroDivisionError" in run["error"] and "Traceback" in next(failed.glob("*.log")).read_text()
     assert not list(failed.glob(".*"))
+
+
+def test_a_changed_notebook_is_named_as_changed(tmp_path):
+    assert notebook_changes(master()) == ""
+    notebook = master()
+    at = next(i for i, c in enumerate(notebook.cells) if c.source.endswith("stage_block(topn, data)"))
+    notebook.cells[at].source += "  # <mine>"
+    nbformat.write(notebook, tmp_path / "mine.ipynb")
+    tables = write_tables(tmp_path, *small_tables())
+    argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(tmp_path / "mine.ipynb")]
+    assert main(argv) == 0
+    folder = tmp_path / "out" / "P"
+    assert json.loads((folder / "run.json").read_text())["notebook_changed"] is True
+    assert "+stage_block(topn, data)  # <mine>" in (folder / "notebook_changes.diff").read_text()
+    assert "+stage_block(topn, data)  # &lt;mine&gt;" in (folder / "report.html").read_text()
 
 
 SPOILED = {

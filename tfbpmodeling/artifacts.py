@@ -33,10 +33,10 @@ from .modeling_data import EXACT, InputFile, ModelingData, Storage, read_table, 
 from .workflow import BestModel, NullPermutations, RunResult
 
 # %% auto #0
-__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'slug', 'run_name', 'settle', 'put_in_place', 'run_directory', 'remove_stale',
-           'write_json', 'replace_file', 'json_text', 'write_csv', 'read_csv', 'write_stage', 'stage_tables',
-           'write_best_model', 'write_significance', 'write_beside', 'write_indices', 'write_input_data',
-           'data_summary', 'versions', 'write_manifest', 'write_run', 'read_run']
+__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'NOTEBOOK_CHANGES', 'slug', 'run_name', 'settle', 'put_in_place', 'run_directory',
+           'remove_stale', 'write_json', 'replace_file', 'json_text', 'write_csv', 'read_csv', 'write_stage',
+           'stage_tables', 'write_best_model', 'write_significance', 'write_beside', 'write_indices',
+           'write_input_data', 'data_summary', 'versions', 'write_manifest', 'write_run', 'read_run']
 
 # %% ../nbs/08_artifacts.ipynb #99b16bed
 def slug(
@@ -370,6 +370,9 @@ def versions() -> dict[str, str]:
     return found
 
 
+NOTEBOOK_CHANGES = "notebook_changes.diff"  # a run with --notebook: what its cells do differently
+
+
 def write_manifest(
     folder: Path,
     config: Config,
@@ -389,6 +392,8 @@ def write_manifest(
         parameters=config.to_dict(),
         inputs=[dict(option=i.option, path=i.path, sha256=i.sha256) for i in inputs],
     )
+    if config.notebook:
+        facts["notebook_changed"] = (folder / NOTEBOOK_CHANGES).exists()
     if error is not None:
         facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
     if result is not None:

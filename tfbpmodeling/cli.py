@@ -17,22 +17,15 @@ from pathlib import Path
 from .config import BatchConfig, Config, InputError, did_you_mean, option
 
 # %% auto #0
-__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'SIMULATED', 'COMMANDS', 'add_options', 'options_from',
-           'Parser', 'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
-           'command_motif_activity', 'DemoConfig', 'command_demo', 'command_notebook', 'command_report',
-           'add_run_options', 'add_batch_options', 'add_simulation_options', 'add_motif_activity_options',
-           'add_demo_options', 'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse',
-           'console_log', 'main']
-__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'COMMANDS', 'add_options', 'options_from', 'Parser',
-           'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch', 'command_simulate',
-           'DemoConfig', 'command_demo', 'command_calibrate', 'command_notebook', 'command_report', 'add_run_options',
-           'add_batch_options', 'add_simulation_options', 'add_calibration_options', 'add_demo_options',
-           'add_notebook_options', 'add_report_options', 'make_parser', 'split_command', 'parse', 'console_log', 'main']
-           'DemoConfig', 'command_demo', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores',
-           'command_notebook', 'command_report', 'add_run_options', 'add_batch_options', 'add_simulation_options',
-           'add_demo_options', 'add_notebook_options', 'add_report_options', 'add_motif_scores_options',
+__all__ = ['GROUPS', 'DASHED', 'PUBLISHED', 'NEEDED', 'ON_TABLES', 'SIMULATED', 'COMMANDS', 'COMPLETION', 'add_options',
+           'options_from', 'Parser', 'command_run', 'print_report', 'command_check', 'plan_lines', 'command_batch',
+           'command_simulate', 'command_motif_activity', 'DemoConfig', 'command_demo', 'command_motif_scores',
+           'command_tfbs', 'command_tfbs_scores', 'command_calibrate', 'command_notebook', 'command_report',
+           'command_compare', 'add_run_options', 'add_batch_options', 'add_simulation_options',
+           'add_motif_activity_options', 'add_calibration_options', 'add_demo_options', 'add_notebook_options',
+           'add_report_options', 'add_compare_options', 'add_completion_options', 'add_motif_scores_options',
            'add_tfbs_options', 'add_tfbs_scores_options', 'make_parser', 'split_command', 'parse', 'console_log',
-           'main']
+           'main', 'completion_script', 'command_completion']
 
 # %% ../nbs/13_cli.ipynb #cbcad15d
 GROUPS = {
@@ -272,14 +265,6 @@ def command_demo(args: argparse.Namespace) -> int:
     print_report(folder)
     return 0
 
-# %% ../nbs/13_cli.ipynb #9c32ff52
-def command_calibrate(args: argparse.Namespace) -> int:
-    "Judge every method on data with known truth."
-    from tfbpmodeling.known_truth.calibration import CalibrationConfig, run_calibration
-
-    folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
-    print(f"results: {folder}")
-    print(f"page:    {folder / 'index.html'}")
 # %% ../nbs/13_cli.ipynb #351538c6
 def command_motif_scores(args: argparse.Namespace) -> int:
     "Score promoters with motifs."
@@ -311,6 +296,16 @@ def command_tfbs_scores(args: argparse.Namespace) -> int:
     config = options_from(args, TfbsScoresConfig)
     table = score_with_model(config)
     print(f"{len(table)} genes, column {config.name}: {config.output}")
+    return 0
+
+# %% ../nbs/13_cli.ipynb #9c32ff52
+def command_calibrate(args: argparse.Namespace) -> int:
+    "Judge every method on data with known truth."
+    from tfbpmodeling.known_truth.calibration import CalibrationConfig, run_calibration
+
+    folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
+    print(f"results: {folder}")
+    print(f"page:    {folder / 'index.html'}")
     return 0
 
 # %% ../nbs/13_cli.ipynb #9c892af3
@@ -446,6 +441,8 @@ def add_compare_options(parser: Parser) -> None:
 def add_completion_options(parser: Parser) -> None:
     "For which shell."
     parser.add_argument("shell", metavar="{bash,zsh,fish}", help="the shell that asks")
+
+
 def add_motif_scores_options(parser: Parser) -> None:
     "Options of motif_scores."
     from tfbpmodeling.sequence.motifs import MotifScoresConfig
@@ -508,6 +505,13 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_simulation_options,
         command_simulate,
         "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
+    ),
+    "calibrate": (
+        "measure on data with known truth how often each method is wrong",
+        add_calibration_options,
+        command_calibrate,
+        "--output_dir calibration --n_jobs 4",
+    ),
     "motif_scores": (
         "make the predictors table from promoter sequences and binding motifs",
         add_motif_scores_options,
@@ -525,13 +529,6 @@ COMMANDS = {  # name -> (what it does, its options, its function, an example)
         add_tfbs_scores_options,
         command_tfbs_scores,
         "--model network --sequences promoters.fa --name SPI1 --output predictors.csv",
-    ),
-    "simulate": ("write generated tables with known truth", add_simulation_options, command_simulate, "--output_dir tables"),
-    "calibrate": (
-        "measure on data with known truth how often each method is wrong",
-        add_calibration_options,
-        command_calibrate,
-        "--output_dir calibration --n_jobs 4",
     ),
     "demo": (
         "generate data, run the main job on it and compare with the truth",

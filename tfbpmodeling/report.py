@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import copy
 import dataclasses
+import difflib
 import functools
 import html
 import importlib.resources
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .artifacts import read_run, replace_file, run_directory, run_name, versions, write_manifest, write_run
+from .artifacts import NOTEBOOK_CHANGES, read_run, replace_file, run_directory, run_name, versions, write_manifest, write_run
 from .bootstrap_model_results import BootstrapModelResults
 from .config import Config, InputError, did_you_mean
 from .interactor_significance import ROBUST_LEVEL
@@ -41,8 +42,8 @@ __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_
            'handed_over', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
            'stage_block', 'best_block', 'comparison_block', 'robust_block', 'sureness_block', 'chance_words',
            'summary_block', 'about_block', 'master_notebook', 'tagged', 'parameters_of', 'read_notebook',
-           'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'BadInput', 'InBatch',
-           'run_to_directory', 'partial_page', 'report_again']
+           'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'BadInput',
+           'InBatch', 'run_to_directory', 'partial_page', 'report_again']
 
 # %% ../nbs/10_report.ipynb #40c6fee0
 @contextmanager
@@ -516,6 +517,11 @@ def about_block(
         + (f"; run started {html.escape(manifest['started'])}" if "started" in manifest else "")
         + "</p>",
     ]
+    if folder and (changes := Path(folder) / NOTEBOOK_CHANGES).exists():
+        blocks.append(
+            "<h3>A changed notebook</h3><p>This run did not use the master notebook of the version above, but a copy with these changes.</p>"
+            f"<pre>{html.escape(changes.read_text(encoding='utf-8'))}</pre>"
+        )
     return Block("".join(blocks))
 
 # %% ../nbs/10_report.ipynb #0b36114d
@@ -575,6 +581,19 @@ def read_notebook(
             f"--notebook {path}: parameter {unknown[0]!r} is no option of a run.{did_you_mean(unknown[0], known)} Set it in another cell"
         )
     return notebook
+
+
+def notebook_changes(
+    notebook,  # nbformat node: a copy of the master notebook
+) -> str:  # "" where no cell differs
+    "What a changed copy does differently: its cells against those of the master notebook, as a unified diff."
+    import nbformat
+
+    def lines(nodes) -> list[str]:
+        return [line for cell in nodes.cells for line in (f"[{cell.cell_type}]", *cell.source.splitlines(), "")]
+
+    shipped = nbformat.reads(master_notebook(), as_version=4)
+    return "\n".join(difflib.unified_diff(lines(shipped), lines(notebook), "master notebook", "this run", n=1, lineterm=""))
 
 # %% ../nbs/10_report.ipynb #378b6ced
 class NotebookError(RuntimeError):
@@ -856,6 +875,8 @@ def _notebook_into(
     folder: Path, notebook, config: Config, stored: bool, progress: Progress = None, in_batch: InBatch | None = None
 ) -> None:
     "Run the notebook and write its page; with `stored`, from what already stands in the folder."
+    if changes := notebook_changes(notebook):
+        (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
     here, tables, engine = str(folder.resolve()), in_batch.tables if in_batch else "", in_batch.engine if in_batch else "kernel"
     parameters = config.to_dict() | dict(run_folder="" if stored else here, stored_run=here if stored else "", tables=tables)
     with handed_over(folder, progress) if engine == "kernel" else nullcontext():  # in this process the log is the run's already
