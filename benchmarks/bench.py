@@ -159,7 +159,7 @@ def line(size: str, solver: str, seconds: float, ours: float, same: str = "", ap
 def one_path(X, y, strata) -> tuple[np.ndarray, np.ndarray]:
     "Covariances of the usable terms on the first training set of the first bootstrap."
     w, shift = resamples(len(y), 1)[0], column_shift(X, y)
-    sample = Sample(X, *rows_by_fold(w, stratified_folds(strata, 4, 0), 4))
+    sample = Sample(X, *rows_by_fold(w := w.astype(np.float64), stratified_folds(strata, 4, 0), 4))
     sums = fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1), row_form=False)
     train, useless = training(sums, 0), np.zeros(X.shape[1], dtype=bool)
     find_useless(sample, train, useless)

@@ -25,9 +25,10 @@ __all__ = ['log', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds
            'rows_by_fold', 'fold_sums', 'Training', 'training', 'make_row', 'equal_on_rows', 'find_useless',
            'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
            'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
-           'drop_term', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid', 'walk_path', 'path_of',
-           'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate', 'LassoFit', 'column_shift',
-           'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
+           'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid',
+           'walk_path', 'path_of', 'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate',
+           'LassoFit', 'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV',
+           'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
 def compiled(function=None, *, reorder: bool = False, inline: bool = False):
@@ -58,9 +59,11 @@ def shuffled_folds(
     codes: np.ndarray,  # (n_genes,) from fold_shares
     shares: np.ndarray,  # (n_folds, n_strata) from fold_shares
     seed: int,
+    rng: np.random.RandomState | None = None,  # a generator to seed again, because making one takes longer than the shuffle
 ) -> np.ndarray:  # (n_genes,) fold of each gene
     "Deal the fold labels of each stratum at random."
-    rng = np.random.RandomState(seed)
+    rng = rng or np.random.RandomState()
+    rng.seed(seed)
     folds = np.empty(len(codes), dtype=np.int64)
     for stratum in range(shares.shape[1]):
         labels = np.repeat(np.arange(len(shares)), shares[:, stratum])
@@ -122,15 +125,21 @@ def sum_term(sums, j):
     sums.known[j] = True
 
 
-def rows_by_fold(
-    weights: np.ndarray,  # (n_genes,)
-    folds: np.ndarray,  # (n_genes,)
-    n_folds: int,
-) -> tuple[np.ndarray, np.ndarray]:  # row numbers grouped by fold, start of each fold (n_folds + 1,)
-    "Rows of positive weight, fold after fold."
-    used = np.flatnonzero(weights > 0)
-    rows = used[np.argsort(folds[used], kind="stable")]
-    return rows, np.searchsorted(folds[rows], np.arange(n_folds + 1))
+@compiled
+def rows_by_fold(weights, folds, n_folds):
+    "Rows of positive weight, fold after fold: row numbers, and where each fold starts among them (n_folds + 1,). Of weights, folds (n_genes,)."
+    starts = np.zeros(n_folds + 1, dtype=np.int64)
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            starts[folds[i] + 1] += 1
+    for k in range(n_folds):
+        starts[k + 1] += starts[k]
+    at, rows = starts.copy(), np.empty(starts[n_folds], dtype=np.int64)
+    for i in range(len(weights)):
+        if weights[i] > 0:
+            rows[at[folds[i]]] = i
+            at[folds[i]] += 1
+    return rows, starts
 
 
 def fold_sums(
@@ -143,7 +152,6 @@ def fold_sums(
     row_form: bool | None = None,  # None: with more than three terms for each row that is not bare
 ) -> Sums:
     "The sums of each fold."
-    weights = np.asarray(weights, dtype=np.float64)  # numba takes the root of a small integer in single precision
     X, rows, starts = sample
     full = ~bare[rows]
     inner = np.concatenate([[0], np.cumsum(full)])[starts]
@@ -262,25 +270,25 @@ def forward_solve(R, a, x):
 
 
 @compiled(reorder=True)
-def backward_solve(R, a, x):
-    "Solve R x = x in place, four unknowns at a time."
+def backward_solve(R, a, x, y):
+    "Solve R x = x and R y = y in place, two unknowns of each at a time: R is read once for both."
     k = a
-    while k >= 4:
-        r0, r1, r2, r3, done = R[k - 4, k:a], R[k - 3, k:a], R[k - 2, k:a], R[k - 1, k:a], x[k:a]
-        s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-        for i in range(len(done)):
-            v = done[i]
-            s0, s1, s2, s3 = s0 + r0[i] * v, s1 + r1[i] * v, s2 + r2[i] * v, s3 + r3[i] * v
-        k -= 4
-        x3 = (x[k + 3] - s3) / R[k + 3, k + 3]
-        x2 = (x[k + 2] - s2 - R[k + 2, k + 3] * x3) / R[k + 2, k + 2]
-        x1 = (x[k + 1] - s1 - R[k + 1, k + 3] * x3 - R[k + 1, k + 2] * x2) / R[k + 1, k + 1]
-        x0 = (x[k] - s0 - R[k, k + 3] * x3 - R[k, k + 2] * x2 - R[k, k + 1] * x1) / R[k, k]
-        x[k], x[k + 1], x[k + 2], x[k + 3] = x0, x1, x2, x3
-    for i in range(k - 1, -1, -1):
-        for j in range(i + 1, a):
-            x[i] -= R[i, j] * x[j]
-        x[i] /= R[i, i]
+    while k >= 2:
+        r0, r1, done_x, done_y = R[k - 2, k:a], R[k - 1, k:a], x[k:a], y[k:a]
+        s0, s1, t0, t1 = 0.0, 0.0, 0.0, 0.0
+        for i in range(len(r0)):
+            u, v = done_x[i], done_y[i]
+            s0, s1, t0, t1 = s0 + r0[i] * u, s1 + r1[i] * u, t0 + r0[i] * v, t1 + r1[i] * v
+        k -= 2
+        x[k + 1] = (x[k + 1] - s1) / R[k + 1, k + 1]
+        y[k + 1] = (y[k + 1] - t1) / R[k + 1, k + 1]
+        x[k] = (x[k] - s0 - R[k, k + 1] * x[k + 1]) / R[k, k]
+        y[k] = (y[k] - t0 - R[k, k + 1] * y[k + 1]) / R[k, k]
+    if k == 1:
+        s0, t0 = x[0], y[0]
+        for i in range(1, a):
+            s0, t0 = s0 - R[0, i] * x[i], t0 - R[0, i] * y[i]
+        x[0], y[0] = s0 / R[0, 0], t0 / R[0, 0]
 
 
 @compiled
@@ -298,28 +306,30 @@ def cholesky_append(R, a, C, active, j, x):
 
 
 @compiled
-def cholesky_drop(R, a, r):
-    "Take column r out of the a × a factor: shift the columns after it to the left and rotate the triangle back."
+def cholesky_drop(R, a, r, z, q):
+    "Take column r out of the a × a factor: shift the columns after it to the left and rotate the triangle back, and z and q with it."
     for i in range(a):
         row = R[i, max(r, i - 1) : a]
         for k in range(len(row) - 1):
             row[k] = row[k + 1]
     for i in range(r, a - 1):
-        x, z = R[i, i], R[i + 1, i]
-        h = np.hypot(x, z)
-        cos, sin = x / h, z / h
+        x, w = R[i, i], R[i + 1, i]
+        size = np.hypot(x, w)
+        cos, sin = x / size, w / size
         upper, lower = R[i, i : a - 1], R[i + 1, i : a - 1]
         for k in range(len(upper)):
             u, v = upper[k], lower[k]
             upper[k], lower[k] = cos * u + sin * v, cos * v - sin * u
+        z[i], z[i + 1] = cos * z[i] + sin * z[i + 1], cos * z[i + 1] - sin * z[i]
+        q[i], q[i + 1] = cos * q[i] + sin * q[i + 1], cos * q[i + 1] - sin * q[i]
 
 # %% ../nbs/03_lasso.ipynb #883baa60
 @compiled
-def trade_direction(R, a, sign, move):
+def trade_direction(R, a, sign, move, scratch):
     "Into `move`: how the active coefficients change while a dependent term, whose column stands at a, grows by one in its sign's direction."
     for k in range(a):
         move[k] = -sign * R[k, a]
-    backward_solve(R, a, move)
+    backward_solve(R, a, move, scratch)
 
 
 @compiled
@@ -342,6 +352,10 @@ class State(NamedTuple):
     b: np.ndarray  # (n_terms,) their coefficients
     signs: np.ndarray  # (n_terms,) sign of every term, 0: not active
     g: np.ndarray  # (n_terms,) covariance of every term with the residual
+    z: np.ndarray  # (n_terms,) R⁻ᵀ c of the active terms
+    q: np.ndarray  # (n_terms,) R⁻ᵀ s of the active terms, s their signs
+    d: np.ndarray  # (n_terms,) what the active coefficients gain when alpha falls by one: C⁻¹ s
+    h: np.ndarray  # (n_terms,) what g of every term loses then: C d
     target: np.ndarray  # (n_terms,) scratch
     aside: np.ndarray  # (n_terms,) bool: not to be taken in at this alpha
 
@@ -349,26 +363,29 @@ class State(NamedTuple):
 def new_state(n_terms: int) -> State:
     "Nothing active."
     real, whole, switches = (lambda t=t: np.zeros(n_terms, dtype=t) for t in (np.float64, np.int64, np.bool_))
-    return State(np.empty((n_terms, n_terms)), whole(), real(), whole(), real(), real(), switches())
+    return State(np.empty((n_terms, n_terms)), whole(), real(), whole(), *(real() for _ in range(6)), switches())
 
 
 @compiled
 def residual_covariance(train, state, a):
-    "g = c − C b, four active terms at a time."
-    C, active, b, g = train.C, state.active, state.b, state.g
+    "g = c − C b and h = C d, four active terms at a time."
+    C, active, b, d, g, h = train.C, state.active, state.b, state.d, state.g, state.h
     for j in range(len(g)):  # a slice assignment would compile the texts of numba's error messages: 3 s
-        g[j] = train.c[j]
+        g[j], h[j] = train.c[j], 0.0
     k = 0
     while k + 4 <= a:
         r0, r1, r2, r3 = C[active[k]], C[active[k + 1]], C[active[k + 2]], C[active[k + 3]]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        d0, d1, d2, d3 = d[k], d[k + 1], d[k + 2], d[k + 3]
         for j in range(len(g)):
             g[j] -= r0[j] * b0 + r1[j] * b1 + r2[j] * b2 + r3[j] * b3
+            h[j] += r0[j] * d0 + r1[j] * d1 + r2[j] * d2 + r3[j] * d3
         k += 4
     while k < a:
-        row, bk = C[active[k]], b[k]
+        row, bk, dk = C[active[k]], b[k], d[k]
         for j in range(len(g)):
             g[j] -= row[j] * bk
+            h[j] += row[j] * dk
         k += 1
 
 
@@ -393,7 +410,9 @@ def refine(state, a, alpha, slack):
     if off <= slack:
         return False
     forward_solve(state.R, a, rest)
-    backward_solve(state.R, a, rest)
+    for k in range(a):
+        state.d[k] = state.q[k]
+    backward_solve(state.R, a, rest, state.d)
     for k in range(a):
         state.b[k] += rest[k]
     return True
@@ -425,36 +444,64 @@ def step_to_target(state, a):
 
 
 @compiled
+def take_in(train, state, a, j, sign, value):
+    "Term j, whose column the factor has, becomes active; returns the new number of active terms."
+    z, q, R = train.c[j], float(sign), state.R
+    for k in range(a):
+        z -= R[k, a] * state.z[k]
+        q -= R[k, a] * state.q[k]
+    state.z[a], state.q[a] = z / R[a, a], q / R[a, a]
+    state.active[a], state.signs[j], state.b[a] = j, sign, value
+    return a + 1
+
+
+@compiled
 def drop_term(state, a, r):
     "Take the r-th active term out; returns the new number of active terms."
     state.signs[state.active[r]] = 0
-    cholesky_drop(state.R, a, r)
+    cholesky_drop(state.R, a, r, state.z, state.q)
     for k in range(r, a - 1):
         state.active[k] = state.active[k + 1]
         state.b[k] = state.b[k + 1]
     return a - 1
 
 # %% ../nbs/03_lasso.ipynb #198a771c
+@compiled
+def aim(state, a, alpha, fallen):
+    "Where the active coefficients should go: along a straight line where only alpha has changed, else by solving again."
+    if fallen > 0.0:
+        for k in range(a):
+            state.target[k] = state.b[k] + fallen * state.d[k]
+        return
+    for k in range(a):
+        state.target[k], state.d[k] = state.z[k] - alpha * state.q[k], state.q[k]
+    backward_solve(state.R, a, state.target, state.d)
+
+
 @compiled(inline=True)
-def solve_lasso(sums, train, state, a, alpha, useless, slack, max_iter):
-    "Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved)."
+def solve_lasso(sums, train, state, a, alpha, fallen, useless, slack, max_iter):
+    """Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved).
+
+    fallen: how far alpha has fallen since the state was solved; 0: it was not.
+    """
     alone, moved = -1, True
     for j in range(len(useless)):
         state.aside[j] = useless[j]
     for _ in range(max_iter):
-        for k in range(a):
-            j = state.active[k]
-            state.target[k] = train.c[j] - alpha * state.signs[j]
-        forward_solve(state.R, a, state.target)
-        backward_solve(state.R, a, state.target)
+        aim(state, a, alpha, fallen)
         far, hit = step_to_target(state, a)
         moved = moved or far > 0
         if hit >= 0:
             if state.active[hit] == alone and far <= 0:
                 state.aside[alone] = True
-            a = drop_term(state, a, hit)
+            a, fallen = drop_term(state, a, hit), 0.0
             continue
-        residual_covariance(train, state, a)
+        if fallen > 0.0:
+            for j in range(len(state.g)):
+                state.g[j] -= fallen * state.h[j]
+        else:
+            residual_covariance(train, state, a)
+        fallen = 0.0
         for _again in range(3):
             if not refine(state, a, alpha, slack):
                 break
@@ -480,7 +527,7 @@ def add_term(sums, train, state, a, j):
     C, R, active, b, sign, value, plain = train.C, state.R, state.active, state.b, 1 if state.g[j] > 0 else -1, 0.0, True
     if cholesky_append(R, a, C, active, j, state.target) <= 1e-11 * C[j, j]:
         move, plain = state.target, False
-        trade_direction(R, a, sign, move)
+        trade_direction(R, a, sign, move, state.d)
         value, hit = first_zero(b, move, a)
         if hit < 0:  # no end in sight: rounding
             state.aside[j] = True
@@ -491,8 +538,7 @@ def add_term(sums, train, state, a, j):
         if cholesky_append(R, a, C, active, j, state.target) <= 0:
             state.aside[j] = True
             return a, False
-    active[a], state.signs[j], b[a] = j, sign, value * sign
-    return a + 1, plain
+    return take_in(train, state, a, j, sign, value * sign), plain
 
 
 @compiled
@@ -502,8 +548,7 @@ def add_others(sums, train, state, a, limit):
         if state.signs[j] == 0 and not state.aside[j] and abs(state.g[j]) > limit:
             make_row(sums, train, j)
             if cholesky_append(state.R, a, train.C, state.active, j, state.target) > 1e-11 * train.C[j, j]:
-                state.active[a], state.signs[j], state.b[a] = j, 1 if state.g[j] > 0 else -1, 0.0
-                a += 1
+                a = take_in(train, state, a, j, 1 if state.g[j] > 0 else -1, 0.0)
     return a
 
 
@@ -528,13 +573,14 @@ def alpha_grid(
 
 
 @compiled
-def walk_path(sums, train, state, useless, alphas, slack, max_iter, coefs, solved):
-    "Solve at each alpha, from large to small, into coefs (n_alphas, n_terms) and solved (n_alphas,)."
+def walk_path(sums, train, state, useless, alphas, slack, max_iter, models, solved):
+    "Solve at each alpha, from large to small, into models (n_alphas, n_terms + 2; the last two stay 0) and solved (n_alphas,)."
     a = np.int64(0)
     for k in range(len(alphas)):
-        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], useless, slack, max_iter)
+        fallen = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
+        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, useless, slack, max_iter)
         for i in range(a):
-            coefs[k, state.active[i]] = state.b[i]
+            models[k, state.active[i]] = state.b[i]
 
 
 def path_of(
@@ -543,12 +589,12 @@ def path_of(
     useless: np.ndarray,  # (n_terms,) bool
     alphas: np.ndarray,  # falling
     max_iter: int,
-) -> tuple[np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), solved (n_alphas,)
+) -> tuple[np.ndarray, np.ndarray]:  # coefficients and two columns of zeros (n_alphas, n_terms + 2), solved (n_alphas,)
     "Lasso path of a training set."
-    coefs, solved = np.zeros((len(alphas), len(useless))), np.zeros(len(alphas), dtype=bool)
+    models, solved = np.zeros((len(alphas), len(useless) + 2)), np.zeros(len(alphas), dtype=bool)
     slack = 1e-12 * np.abs(train.c[~useless]).max(initial=0)
-    walk_path(sums, train, new_state(len(useless)), useless, alphas, slack, max_iter, coefs, solved)
-    return coefs, solved
+    walk_path(sums, train, new_state(len(useless)), useless, alphas, slack, max_iter, models, solved)
+    return models, solved
 
 
 def lasso_path(
@@ -561,24 +607,20 @@ def lasso_path(
     p = len(c)
     sums = Sums(np.empty((0, 0, 0)), np.ones(p, dtype=bool), np.empty((0, 0)), np.zeros(1, dtype=np.int64))
     train = Training(0, 1.0, np.zeros(p + 1), np.ones(p + 1), np.ascontiguousarray(c), np.ascontiguousarray(C), np.ones(p, dtype=bool))
-    return path_of(sums, train, np.zeros(p, dtype=bool), alphas, max_iter)
+    models, solved = path_of(sums, train, np.zeros(p, dtype=bool), alphas, max_iter)
+    return models[:, :p], solved
 
 # %% ../nbs/03_lasso.ipynb #7d9ee4b1
 def held_out_errors(
     sums: Sums,
     fold: int,
-    coefs: np.ndarray,  # (n_models, n_terms)
-    intercepts: np.ndarray,  # (n_models,)
+    models: np.ndarray,  # (n_models, n_terms + 2) coefficients, −1, intercept
 ) -> np.ndarray:  # (n_models,)
     "Weighted mean squared error of each model on one fold."
-    p, M = coefs.shape[1], sums.M[fold]
-    at = np.flatnonzero(coefs.any(axis=0))
-    if 2 * len(at) > p:
-        v = np.column_stack([-coefs, np.ones(len(coefs)), -intercepts])
-    else:
-        both = np.append(at, [p, p + 1])
-        v, M = np.column_stack([-coefs[:, at], np.ones(len(coefs)), -intercepts]), M[both][:, both]
-    return np.maximum(np.einsum("ij,ij->i", v @ M, v), 0) / M[-1, -1]
+    v, M, at = models, sums.M[fold], np.flatnonzero(models.any(axis=0))
+    if 2 * len(at) <= len(M):
+        v, M = models[:, at], M[at][:, at]
+    return np.maximum(np.einsum("ij,ij->i", v @ M, v), 0) / sums.M[fold, -1, -1]
 
 
 def path_on(
@@ -587,12 +629,14 @@ def path_on(
     train: Training,
     alphas: np.ndarray,  # falling
     max_iter: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # coefficients (n_alphas, n_terms), intercepts (n_alphas,), solved (n_alphas,)
+) -> tuple[np.ndarray, np.ndarray]:  # models (n_alphas, n_terms + 2): coefficients, −1, intercept; solved (n_alphas,)
     "Lasso path on the rows of a training set."
     useless = np.zeros(len(train.c), dtype=bool)
     find_useless(sample, train, useless)
-    coefs, solved = path_of(sums, train, useless, alphas, max_iter)
-    return coefs, train.means[-1] - coefs @ train.means[:-1], solved
+    models, solved = path_of(sums, train, useless, alphas, max_iter)
+    models[:, -2] = -1
+    models[:, -1] = -(models[:, :-1] @ train.means)
+    return models, solved
 
 # %% ../nbs/03_lasso.ipynb #0c9aa596
 def choose_alpha(
@@ -615,8 +659,8 @@ def cross_validate(
     errors, all_solved = np.full((len(alphas), len(weight)), np.nan), True
     for k in range(len(weight)):
         if weight[k] > 0 and weight.sum() > weight[k]:
-            coefs, intercepts, solved = path_on(sums, sample, training(sums, k), alphas, max_iter)
-            errors[:, k] = held_out_errors(sums, k, coefs, intercepts)
+            models, solved = path_on(sums, sample, training(sums, k), alphas, max_iter)
+            errors[:, k] = held_out_errors(sums, k, models)
             all_solved &= bool(solved.all())
     return errors, all_solved
 
@@ -651,7 +695,7 @@ def lasso_cv(
     max_iter: int = 10000,  # most steps of the solver per alpha
 ) -> LassoFit:
     "Exact cross-validated lasso with weights; the same choice and coefficients as scikit-learn's LassoCV run to convergence."
-    X, shift = np.ascontiguousarray(X, dtype=np.float64), column_shift(X, y)
+    X, weights, shift = np.ascontiguousarray(X, dtype=np.float64), np.asarray(weights, dtype=np.float64), column_shift(X, y)
     sample = Sample(X, *rows_by_fold(weights, folds, n_folds))
     sums = fold_sums(sample, y, weights, shift, (X == shift[:-1]).all(axis=1))
     return fit_sums(sums, sample, shift, n_alphas, eps, max_iter)
@@ -664,13 +708,13 @@ def fit_sums(sums: Sums, sample: Sample, shift: np.ndarray, n_alphas: int, eps: 
     alphas = alpha_grid(np.abs(total.c).max(), n_alphas, eps)
     errors, converged = cross_validate(sums, sample, alphas, max_iter)
     chosen, near_tie = choose_alpha(errors)
-    coefs, intercepts, solved = path_on(sums, sample, total, alphas[: chosen + 1], max_iter)
-    coef, explained = coefs[-1], total.variance[-1]
+    models, solved = path_on(sums, sample, total, alphas[: chosen + 1], max_iter)
+    coef, explained = models[-1, :-2], total.variance[-1]
     at = np.flatnonzero(coef)
     residual = explained - 2 * total.c @ coef + coef[at] @ total.C[at][:, at] @ coef[at]
     return LassoFit(
         coef=coef,
-        intercept=float(intercepts[-1] + shift[-1] - shift[:-1] @ coef),
+        intercept=float(models[-1, -1] + shift[-1] - shift[:-1] @ coef),
         alpha=float(alphas[chosen]),
         alphas=alphas,
         mse_path=errors,
@@ -791,11 +835,13 @@ class BootstrapLassoCV(BaseEstimator):
 
     def _fit_block(self, block, X, y, weights, codes, shares, shift, bare, store) -> int:
         space = np.empty((len(y), X.shape[1] + 2))  # once per block: fresh memory costs threads more than the sums themselves
+        rng = np.random.RandomState()
         for b in block:
-            sample = Sample(X, *rows_by_fold(weights[b], shuffled_folds(codes, shares, b), self.n_folds))
+            weight = weights[b].astype(np.float64)  # numba takes the root of a small integer in single precision
+            sample = Sample(X, *rows_by_fold(weight, shuffled_folds(codes, shares, b, rng), self.n_folds))
             sums = store.take(b) if store else None
             if sums is None:
-                sums = fold_sums(sample, y, weights[b], shift, bare, space)
+                sums = fold_sums(sample, y, weight, shift, bare, space)
                 self.row_form_[b] = not sums.known.all()
                 if store:
                     store.put(b, sums, len(weights))
