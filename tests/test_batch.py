@@ -75,7 +75,7 @@ def numbers_of(folder: Path) -> dict[str, bytes]:
     "Every result file of the run directories below a batch's folder."
     runs = [p for p in sorted(folder.iterdir()) if (p / "run.json").is_file()]
     found = {f"{run.name}/{name}": content for run in runs for name, content in files_of(run).items()}
-    return {n: c for n, c in found.items() if not n.endswith((".log", "run.json", "report.html", "report.ipynb"))}
+    return {n: c for n, c in found.items() if not n.endswith((".log", "run.json", "report.html", "report.ipynb", ".diff"))}
 
 
 def state_of(folder: Path) -> dict:

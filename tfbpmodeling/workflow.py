@@ -44,7 +44,7 @@ log.addHandler(logging.NullHandler())  # a library is quiet until a program asks
 
 # %% auto #0
 __all__ = ['log', 'Progress', 'NULL_COUNTS', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'leverage_share',
-           'progress_bar', 'RunResult', 'NullPermutations', 'null_seeds', 'permuted', 'stages_that_count',
+           'progress_bar', 'NullPermutations', 'RunResult', 'null_seeds', 'permuted', 'stages_that_count',
            'count_by_chance', 'null_permutations', 'beside_the_stages', 'run', 'choose_seed', 'all_data_stage',
            'topn_stage', 'timed', 'log_plan', 'assemble_result']
 
@@ -188,6 +188,41 @@ def progress_bar(
     with tqdm(total=total, desc=label, unit="fit", disable=quiet, leave=False) as bar:
         yield bar.update
 
+# %% ../nbs/07_workflow.ipynb #a42f91cf
+NULL_COUNTS = ("terms_kept_all_data", "terms_kept_topn", "survivors", "selected")  # as in run.json
+
+
+@dataclass(frozen=True, repr=False)
+class NullPermutations:
+    "What the workflow finds where the response is permuted."
+
+    table: pd.DataFrame  # one row per permutation: permutation, seed, NULL_COUNTS
+
+    def mean(self, count: str = "survivors") -> float:
+        "Mean count over permutations."
+        return float(self.table[count].mean())
+
+    def error(self, count: str = "survivors") -> float:
+        "Monte Carlo error of the mean; NaN for one permutation."
+        return float(self.table[count].std(ddof=1) / np.sqrt(len(self.table)))
+
+    def fdr(self, observed: int, count: str = "survivors") -> tuple[float, float]:  # rate, Monte Carlo error
+        "Empirical false discovery rate of a list, at most 1; NaN for an empty list."
+        return (min(1.0, self.mean(count) / observed), self.error(count) / observed) if observed else (np.nan, np.nan)
+
+    def facts(self, observed: dict[str, int]) -> dict:  # observed: counts of the run
+        "What run.json holds: for each count observed, mean, error, empirical FDR and its error."
+        found = {"permutations": len(self.table)}
+        for count in NULL_COUNTS:
+            rate, error = self.fdr(observed[count], count)
+            found[count] = dict(
+                observed=observed[count], null_mean=self.mean(count), null_error=self.error(count), fdr=rate, fdr_error=error
+            )
+        return found
+
+    def __repr__(self) -> str:
+        return f"NullPermutations({len(self.table)}: {self.mean():.2g} ± {self.error():.1g} survivors)"
+
 # %% ../nbs/07_workflow.ipynb #b2f2a7ba
 @dataclass(frozen=True, repr=False)
 class RunResult:
@@ -267,41 +302,6 @@ class RunResult:
         return f"<p><b>{html.escape(self.verdict)}</b> ({self.data.n_genes} genes, seed {self.seed})</p>{table}" + (
             f"<ul>{notes}</ul>" if notes else ""
         )
-
-# %% ../nbs/07_workflow.ipynb #a42f91cf
-NULL_COUNTS = ("terms_kept_all_data", "terms_kept_topn", "survivors", "selected")  # as in run.json
-
-
-@dataclass(frozen=True, repr=False)
-class NullPermutations:
-    "What the workflow finds where the response is permuted."
-
-    table: pd.DataFrame  # one row per permutation: permutation, seed, NULL_COUNTS
-
-    def mean(self, count: str = "survivors") -> float:
-        "Mean count over permutations."
-        return float(self.table[count].mean())
-
-    def error(self, count: str = "survivors") -> float:
-        "Monte Carlo error of the mean; NaN for one permutation."
-        return float(self.table[count].std(ddof=1) / np.sqrt(len(self.table)))
-
-    def fdr(self, observed: int, count: str = "survivors") -> tuple[float, float]:  # rate, Monte Carlo error
-        "Empirical false discovery rate of a list, at most 1; NaN for an empty list."
-        return (min(1.0, self.mean(count) / observed), self.error(count) / observed) if observed else (np.nan, np.nan)
-
-    def facts(self, observed: dict[str, int]) -> dict:  # observed: counts of the run
-        "What run.json holds: for each count observed, mean, error, empirical FDR and its error."
-        found = {"permutations": len(self.table)}
-        for count in NULL_COUNTS:
-            rate, error = self.fdr(observed[count], count)
-            found[count] = dict(
-                observed=observed[count], null_mean=self.mean(count), null_error=self.error(count), fdr=rate, fdr_error=error
-            )
-        return found
-
-    def __repr__(self) -> str:
-        return f"NullPermutations({len(self.table)}: {self.mean():.2g} ± {self.error():.1g} survivors)"
 
 # %% ../nbs/07_workflow.ipynb #7f8dabe9
 def null_seeds(
