@@ -112,7 +112,7 @@ stress: $(VENV)/installed-dev
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
-docs: $(VENV)/installed-docs
+docs: $(VENV)/installed-docs axe
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs render .
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs check .
 	$(BIN)/python docs/look.py

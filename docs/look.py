@@ -9,7 +9,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-SITE = Path(__file__).resolve().parents[1] / "_docs"
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "_docs"
+sys.path.append(str(ROOT / "tests"))
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--enable-logging=stderr"]
 PROBE = """<script>addEventListener('load', () => { const all = [...document.images]; document.title = JSON.stringify({
 broken: all.filter(i => !i.naturalWidth).map(i => i.getAttribute('src')),
@@ -35,7 +37,16 @@ def look(chromium: str, page: Path, pictures: Path | None) -> list[str]:
     seen = json.loads(found[1].replace("&quot;", '"').replace("&amp;", "&"))
     wrong = [f"image {src} is missing" for src in seen["broken"]] + [f"it asks the net for {url}" for url in seen["net"]]
     wrong += ["it is wider than the window"] if seen["wide"] > 0 else []
-    return wrong + re.findall(r"CONSOLE.*probe-.*", done.stderr)
+    return wrong + re.findall(r"CONSOLE.*probe-.*", done.stderr) + barriers(page)
+
+
+def barriers(page: Path) -> list[str]:
+    "What axe-core finds serious; nothing where make could not fetch it."
+    import browser  # that of the tests
+
+    if next(Path(sys.prefix).glob("axe/*/axe.min.js"), None) is None:
+        return []
+    return browser.looked_at(page, browser.AXE % browser.axe())["wrong"]
 
 
 def main() -> None:

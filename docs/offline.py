@@ -1,4 +1,4 @@
-"""After the site is rendered: maths as MathML in place of a script from the net, and no page that needs the net."""
+"""After the site is rendered: maths as MathML in place of a script from the net, a name for every figure, and no page that needs the net."""
 
 import html
 import os
@@ -11,6 +11,7 @@ from latex2mathml.converter import convert
 ROOT = Path(__file__).resolve().parents[1]
 MATHS = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.DOTALL)
 KATEX = re.compile(r"<link[^>]*katex[^>]*>|<script[^>]*katex[^>]*>\s*</script>|<script[^>]*auto-render[^>]*>\s*</script>")
+SCROLLS = re.compile(r"<(pre|div)(?= class=\"(?:sourceCode|cell-output))")
 FROM_THE_NET = re.compile(
     r'<(?:script|img|iframe)[^>]*\ssrc="(?:https?:)?//[^"]*"|<link[^>]*rel="stylesheet"[^>]*href="(?:https?:)?//[^"]*"'
 )
@@ -18,7 +19,19 @@ FROM_THE_NET = re.compile(
 
 def mathml(found: re.Match) -> str:
     display = "block" if found[1] == "display" else "inline"
-    return f'<span class="math {found[1]}">{convert(html.unescape(found[2]), display=display)}</span>'
+    reach = ' tabindex="0"' if display == "block" else ""
+    return f'<span class="math {found[1]}"{reach}>{convert(html.unescape(found[2]), display=display)}</span>'
+
+
+def named_figures(page: str) -> str:
+    "Figures of notebooks get the heading above them as their text."
+    heading, parts = "", re.split(r"(<h[1-6][^>]*>.*?</h[1-6]>|<img(?![^>]*\salt=)[^>]*>)", page, flags=re.DOTALL)
+    for i, part in enumerate(parts):
+        if part.startswith("<h") and re.match("<h[1-6]", part):
+            heading = html.unescape(re.sub("<[^>]+>", "", part)).strip()
+        elif part.startswith("<img") and " alt=" not in part:
+            parts[i] = f'<img alt="Figure: {html.escape(heading)}"{part[4:]}'
+    return "".join(parts)
 
 
 def main() -> None:
@@ -26,7 +39,8 @@ def main() -> None:
     for page in sorted(site.rglob("*.html")):
         if "example" in page.relative_to(site).parts:
             continue
-        text = KATEX.sub("", MATHS.sub(mathml, page.read_text(encoding="utf-8")))
+        text = SCROLLS.sub(r'<\1 tabindex="0"', page.read_text(encoding="utf-8"))  # so that a keyboard can scroll them
+        text = named_figures(KATEX.sub("", MATHS.sub(mathml, text)))
         page.write_text(text, encoding="utf-8")
         bad += [f"{page.relative_to(site)}: {tag}" for tag in FROM_THE_NET.findall(text)]
     if bad:

@@ -56,7 +56,7 @@ def axe() -> str:
 
 AXE = """<script>%s</script><script>addEventListener('load', async () => {
   document.querySelectorAll('details').forEach(d => { d.open = true });
-  const { violations, passes } = await axe.run(document, { resultTypes: ['violations'] });
+  const { violations, passes } = await axe.run(document, { resultTypes: ['violations'], preload: false });
   document.title = JSON.stringify({ dark: matchMedia('(prefers-color-scheme: dark)').matches, passed: passes.map(rule => rule.id),
     wrong: violations.filter(rule => ['serious', 'critical'].includes(rule.impact))
       .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 160)}: ${node.failureSummary}`)) });
