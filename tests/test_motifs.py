@@ -1,8 +1,6 @@
 """Motif files, sequences and scores, against loops; and the road from promoters to a run that finds the planted interaction."""
 
 import gzip
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -311,32 +309,3 @@ def test_wrong_use_is_one_sentence(tmp_path, capsys, monkeypatch, extra, words):
     assert main([*command, *extra]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1 and words in said[0] and sorted(tmp_path.iterdir()) == before
-
-
-BARE = """
-import sys
-class Blocked:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("memelite", "torch", "tangermeme", "safetensors"):
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Blocked())
-import importlib.util
-real = importlib.util.find_spec
-from tfbpmodeling.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
-
-
-def bare(*args):
-    "Run the command where no extra is installed."
-    return subprocess.run([sys.executable, "-c", BARE, *args], capture_output=True, text=True, encoding="utf-8")
-
-
-def test_without_the_extra_the_scores_without_threshold_work_and_hits_name_the_pip_command(tmp_path):
-    command = [*write_promoters(tmp_path, n=5), "--output", str(tmp_path / "x.csv")]
-    done = bare(*command, "--score", "count")
-    assert done.returncode == 2 and not (tmp_path / "x.csv").exists()
-    assert done.stderr.strip().splitlines() == [
-        "tfbpmodeling: error: find_hits needs memelite, which is not installed: pip install 'tfbpmodeling[motifs]'"
-    ]
-    assert bare(*command).returncode == 0 and (tmp_path / "x.csv").exists()
