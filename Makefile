@@ -81,9 +81,9 @@ test: $(VENV)/installed-dev browser axe
 
 test-sequence: export MPLBACKEND = Agg
 test-sequence: $(VENV)/installed-sequence
-	$(BIN)/nbdev_test --path nbs/sequence --flags "motifs sequence" --n_workers 1
+	$(BIN)/nbdev_test --path nbs/sequence --flags "motifs sequence" --n_workers 2
 	$(BIN)/nbdev_test --path nbs/tutorials/06_motif_annotations.ipynb --flags sequence
-	$(BIN)/python -m pytest tests/sequence $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/sequence $(PYTEST_OPTIONS)
 
 test-slow: export MPLBACKEND = Agg
 test-slow: $(VENV)/installed-dev
