@@ -169,7 +169,9 @@ def main() -> None:
     if find_spec("tangermeme"):
         compare_counting(*(((500,), 50) if given.quick else ((5000, 50_000), 800)), given.repeats)
     else:
-        print("\nCounting against tangermeme is left out: it is not installed (pip install 'tfbpmodeling[sequence]')")
+        print(
+            "\nCounting against tangermeme is left out: it is not installed (make .venv/installed-sequence, or pip install 'tfbpmodeling[sequence]')"
+        )
     print(f"\nmeasured in {time.perf_counter() - start:.0f} s")
 
 

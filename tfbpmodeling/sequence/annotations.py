@@ -354,13 +354,13 @@ def plot_annotation_counts(
     total = np.asarray(counts if np.ndim(counts) == 1 else counts.sum(axis=0)).ravel()
     top = np.argsort(-total, kind="stable")[:most]
     top = top[total[top] > 0]
-    ax = _axes(ax, 0.9 + 0.2 * max(len(top), 3))
+    ax = _axes(ax, 1.2 + 0.2 * max(len(top), 3))
     y = np.arange(len(top))[::-1]
     ax.barh(y, total[top], color="0.75", height=0.7, label="annotations")
     if np.ndim(counts) == 2:
         examples = np.asarray((counts > 0).sum(axis=0)).ravel()
         ax.plot(examples[top], y, "o", color=BLUE, ms=4, label="examples that have it")
-        ax.legend(frameon=False, fontsize=8, loc="lower right")
+        ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     ax.set_yticks(y, [_named(i, names) for i in top], parse_math=False)
     ax.set(xlabel="count", ylabel="annotation")
     return ax
