@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
 from tfbpmodeling.modeling_data import read_table
-from tfbpmodeling.sequence.motifs import one_hot, plant, random_sequences
+from tfbpmodeling.sequence.motifs import match_motifs, one_hot, plant, random_sequences
 from tfbpmodeling.sequence.tfbs import (
     WORD,
     annotate_seqlets,
@@ -22,7 +22,9 @@ from tfbpmodeling.sequence.tfbs import (
     evaluate,
     find_seqlets,
     layer_table,
+    learned_word,
     load_model,
+    name_seqlets,
     occlusion,
     planted_words,
     predict_log_odds,
@@ -225,6 +227,22 @@ def test_names_of_seqlets_are_tangermemes_but_for_the_promised_minus_one(tmp_pat
     assert (again[0] == index).all() and np.allclose(again[1], p_values)
 
 
+def test_a_seqlet_has_the_name_of_the_longer_of_two_motifs_that_match():
+    rng = np.random.default_rng(0)
+    X = one_hot([plant(t, WORD, 20) if i < 20 else plant(t, "AT" * 6, 20) for i, t in enumerate(random_sequences(30, 50, rng))])
+    known = {f"M{k}": 0.9 * one_hot(random_sequences(1, 10, rng))[0] + 0.025 for k in range(100)}
+    known |= {"short": 0.997 * one_hot([WORD[4:10]])[0] + 0.00075, "long": 0.7 * one_hot([WORD])[0] + 0.075}
+    seqlets = pd.DataFrame({"example": np.arange(30), "start": 20, "end": 32})
+    assert (match_motifs([X[0][:, 20:32]], known)["motif_name"] == "short").idxmax() == 0  # the trap: by p-value the short one is first
+    assert name_seqlets(X, seqlets, known)["motif_name"].tolist() == ["long"] * 20 + ["no known motif"] * 10
+
+
+def test_the_word_of_a_motif():
+    even = np.full((4, 2), 0.25)
+    motif = np.hstack([even, one_hot(["GAT"])[0], even[:, :1], one_hot(["C"])[0], even])
+    assert (learned_word(motif), learned_word(even), learned_word(None)) == ("GATnC", "–", "–")
+
+
 def test_any_module_and_any_output_can_be_explained():
     "A linear module, whose attributions are known: each letter contributes its weight."
     rng = np.random.default_rng(0)
@@ -308,6 +326,9 @@ def test_the_command_writes_a_whole_directory(tmp_path, capsys):
     ahead = kept["auc"] - metrics["baseline"]["auc"]
     verdict = "better than" if ahead > 0.001 else "no better than" if ahead > -0.001 else "worse than"
     assert f"AUC {kept['auc']:.4f} on 150 test sequences, {verdict} counts of 4-letter words" in page
-    assert all(words in page for words in ("801 parameters", "AUPRC", "It looks at ", "which matches planted (E = ")) and page.count("<figure") >= 6
+    assert (
+        all(words in page for words in ("801 parameters", "AUPRC", "It looks at ", "which matches planted (E = "))
+        and page.count("<figure") >= 6
+    )
     assert str(tmp_path) not in json.dumps(metrics) and not re.search(r"""(src|href)=["']?https?:""", page)
     assert main(command) == 2 and "--overwrite" in capsys.readouterr().err
