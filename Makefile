@@ -81,8 +81,9 @@ test: $(VENV)/installed-dev browser axe
 
 test-sequence: export MPLBACKEND = Agg
 test-sequence: $(VENV)/installed-sequence
-	$(BIN)/nbdev_test --path nbs/sequence --flags "motifs sequence" --n_workers 1
-	$(BIN)/python -m pytest tests/sequence $(PYTEST_OPTIONS)
+	$(BIN)/nbdev_test --path nbs/sequence --flags "motifs sequence" --n_workers 2
+	$(BIN)/nbdev_test --path nbs/tutorials/06_motif_annotations.ipynb --flags sequence
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/sequence $(PYTEST_OPTIONS)
 
 test-slow: export MPLBACKEND = Agg
 test-slow: $(VENV)/installed-dev
@@ -111,6 +112,7 @@ stress: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
+	$(BIN)/python benchmarks/sequence.py $(BENCH_OPTIONS)
 
 docs: $(VENV)/installed-docs axe
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs render .

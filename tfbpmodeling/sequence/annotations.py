@@ -79,7 +79,7 @@ def _as_type(counts, dtype):
     values = counts if isinstance(counts, np.ndarray) else counts.data
     if dtype.kind in "iu" and values.size and values.max() > np.iinfo(dtype).max:
         raise InputError(f"a count is {values.max()}, more than {dtype} holds: choose a larger dtype")
-    return counts.astype(dtype)
+    return counts.astype(dtype, copy=False)
 
 # %% ../../nbs/sequence/31_annotations.ipynb #d3692720
 def count_annotations(
@@ -191,16 +191,17 @@ def pairwise_annotations_spacing(
     stride = (int(end.max()) if len(end) else 0) + max_distance + 1
     place = example * stride + start
     n_after = np.searchsorted(place, example * stride + end + max_distance) - np.arange(len(place)) - 1
-    found, counts = [], []
+    found = []
     for left, right in _partners(n_after):
         gap = start[right] - end[left]
-        if (gap < 0).any() and overlap == "raise":
-            raise _overlap(example, start, end, left, right, gap)
-        left, right, gap = left[gap >= 0], right[gap >= 0], gap[gap >= 0]
-        code, count = np.unique((annotation[left] * n + annotation[right]) * max_distance + gap, return_counts=True)
-        found.append(code)
-        counts.append(count)
-    return _as_type(_cube(np.concatenate([*found, []]).astype(np.int64), np.concatenate([*counts, []]), n, max_distance, symmetric), dtype)
+        if (gap < 0).any():
+            if overlap == "raise":
+                raise _overlap(example, start, end, left, right, gap)
+            left, right, gap = left[gap >= 0], right[gap >= 0], gap[gap >= 0]
+        code = _codes(annotation[left], annotation[right], gap, n, max_distance, symmetric)
+        del left, right, gap  # memory
+        found.append(np.unique(code, return_counts=True))
+    return _as_type(_cube(*_added(found), n, max_distance), dtype)
 
 
 def _overlap(example, start, end, left, right, gap) -> InputError:
@@ -212,14 +213,30 @@ def _overlap(example, start, end, left, right, gap) -> InputError:
     )
 
 
-def _cube(code: np.ndarray, count: np.ndarray, n: int, max_distance: int, symmetric: bool) -> sparse.coo_array:
-    a, b, gap = np.unravel_index(code, (max(n, 1), max(n, 1), max_distance))
-    if symmetric:
-        other = a != b
-        a, b = np.concatenate([a, b[other]]), np.concatenate([b, a[other]])
-        gap, count = np.concatenate([gap, gap[other]]), np.concatenate([count, count[other]])
-    cube = sparse.coo_array((count.astype(np.int64), (a, b, gap)), shape=(n, n, max_distance))
-    cube.sum_duplicates()
+def _codes(a: np.ndarray, b: np.ndarray, gap: np.ndarray, n: int, max_distance: int, symmetric: bool) -> np.ndarray:
+    "Place of each pair in the table, as one number."
+    code = (a * n + b) * max_distance + gap
+    if not symmetric:
+        return code
+    other = a != b
+    return np.concatenate([code, (b[other] * n + a[other]) * max_distance + gap[other]])
+
+
+def _added(found: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    "Sorted codes and their counts, over all pieces."
+    if len(found) == 1:
+        return found[0]
+    code, piece = np.unique(np.concatenate([c for c, _ in found] or [np.empty(0, dtype=np.int64)]), return_inverse=True)
+    count = np.zeros(len(code), dtype=np.int64)
+    np.add.at(count, piece, np.concatenate([k for _, k in found] or [np.empty(0, dtype=np.int64)]))
+    return code, count
+
+
+def _cube(code: np.ndarray, count: np.ndarray, n: int, max_distance: int) -> sparse.coo_array:
+    pair, gap = np.divmod(code, max_distance)
+    a, b = np.divmod(pair, max(n, 1))
+    cube = sparse.coo_array((count, (a, b, gap)), shape=(n, n, max_distance))
+    cube.has_canonical_format = True  # codes are sorted, and each is there once
     return cube
 
 # %% ../../nbs/sequence/31_annotations.ipynb #fc3f38c4
@@ -337,13 +354,13 @@ def plot_annotation_counts(
     total = np.asarray(counts if np.ndim(counts) == 1 else counts.sum(axis=0)).ravel()
     top = np.argsort(-total, kind="stable")[:most]
     top = top[total[top] > 0]
-    ax = _axes(ax, 0.9 + 0.2 * max(len(top), 3))
+    ax = _axes(ax, 1.2 + 0.2 * max(len(top), 3))
     y = np.arange(len(top))[::-1]
     ax.barh(y, total[top], color="0.75", height=0.7, label="annotations")
     if np.ndim(counts) == 2:
         examples = np.asarray((counts > 0).sum(axis=0)).ravel()
         ax.plot(examples[top], y, "o", color=BLUE, ms=4, label="examples that have it")
-        ax.legend(frameon=False, fontsize=8, loc="lower right")
+        ax.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     ax.set_yticks(y, [_named(i, names) for i in top], parse_math=False)
     ax.set(xlabel="count", ylabel="annotation")
     return ax
@@ -491,5 +508,5 @@ def _bars(ax: Axes, annotations: pd.DataFrame, top: float, step: float) -> float
         ends[lane : lane + 1] = [r["start"] + width + 1]
         y = top - lane * step
         ax.plot([r["start"] - 0.4, r["end"] - 0.6], [y, y], color="black", lw=2, solid_capstyle="butt")
-        ax.text(r["start"] - 0.4, y - 0.15 * step, str(r["motif_name"]), va="top", fontsize=7, parse_math=False)
+        ax.text(r["start"] - 0.4, y - 0.25 * step, str(r["motif_name"]), va="top", fontsize=7, parse_math=False)
     return top - len(ends) * step

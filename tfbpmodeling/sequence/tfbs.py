@@ -61,9 +61,9 @@ __all__ = ['log', 'WORD', 'VALIDATION', 'ARCHITECTURES', 'MOST_EXPLAINED', 'MAST
            'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
            'occlusion', 'attribute', 'find_seqlets', 'annotate_seqlets', 'average_seqlet', 'save_model', 'load_model',
            'predicted_binding', 'TfbsConfig', 'load_labelled', 'train_seeds', 'best_seed', 'Evaluation',
-           'evaluate_seeds', 'metrics', 'Explanation', 'explain', 'write_results', 'history_figures', 'curve_figures',
-           'learned_figure', 'example_specs', 'evaluation_block', 'matches_block', 'tfbs_verdict', 'tfbs_summary',
-           'about_tfbs', 'tfbs_to_directory', 'TfbsScoresConfig', 'score_with_model']
+           'evaluate_seeds', 'metrics', 'Explanation', 'name_seqlets', 'explain', 'write_results', 'history_figures',
+           'curve_figures', 'learned_word', 'learned_figure', 'example_specs', 'evaluation_block', 'matches_block',
+           'tfbs_verdict', 'tfbs_summary', 'about_tfbs', 'tfbs_to_directory', 'TfbsScoresConfig', 'score_with_model']
 
 # %% ../../nbs/sequence/32_tfbs.ipynb #135e57e5
 class Labelled(NamedTuple):
@@ -370,7 +370,8 @@ def plot_history(
                 alpha=1 if len(histories) == 1 else 0.5,
                 label=None if i else label,
             )
-    ax.set(xlabel="epoch", ylabel=what, ylim=(0, None))
+    lowest = min(float(h[[what, f"validation_{what}"]].min(axis=None)) for h in histories)
+    ax.set(xlabel="epoch", ylabel=what, ylim=(0, None) if what == "loss" else (min(0.5, lowest), 1.01))
     ax.legend(frameon=False, fontsize=8)
     return ax
 
@@ -778,6 +779,19 @@ class Explanation(NamedTuple):
     matches: pd.DataFrame  # of match_motifs; empty without known motifs
 
 
+def name_seqlets(
+    X: np.ndarray,  # (n, 4, length)
+    seqlets: pd.DataFrame,  # example, start, end
+    motifs: Mapping[str, np.ndarray],
+) -> pd.DataFrame:  # (n_seqlets,) motif_name, p-value
+    "A name for each seqlet: of its three nearest motifs those that match, and of these the one with the most aligned letters."
+    found = match_motifs([X[e][:, s:t] for e, s, t in seqlets.iloc[:, :3].to_numpy(dtype=int)], motifs)
+    no_match = found["motif_idx"] < 0
+    found = found.assign(motif_name=found["motif_name"].mask(no_match, "no known motif"), overlap=found["overlap"].mask(no_match, 0))
+    found = found.sort_values(["query", "overlap", "rank"], ascending=[True, False, True], kind="stable")
+    return found.drop_duplicates("query")[["motif_name", "p-value"]].reset_index(drop=True)
+
+
 MOST_EXPLAINED = 200  # sequences
 
 
@@ -802,9 +816,8 @@ def explain(
     learned, matches, named = average_seqlet(X, seqlets), match_motifs({}, {}), seqlets.assign(motif_name="seqlet", **{"p-value": np.nan})
     if motifs:
         matches = match_motifs({"learned": learned}, motifs)
-        index, p_values = annotate_seqlets(X, seqlets, motifs)
-        names = np.array([*motifs, "no known motif"], dtype=object)
-        named = seqlets.assign(motif_name=names[index[:, 0]], **{"p-value": p_values[:, 0]})
+        names = name_seqlets(X, seqlets, motifs)
+        named = seqlets.assign(motif_name=names["motif_name"].to_numpy(), **{"p-value": names["p-value"].to_numpy()})
     return Explanation(rows, attributions, named, learned, matches)
 
 # %% ../../nbs/sequence/32_tfbs.ipynb #ed488842
@@ -897,13 +910,21 @@ def curve_figures(evaluation: Evaluation) -> list[FigureSpec]:
     return [curves, counts]
 
 
+def learned_word(
+    learned: np.ndarray | None,  # (4, width) probabilities
+) -> str:
+    "The letters of a motif from the first to the last position that holds half a bit; n between them where a position holds less."
+    bits = information_content(learned).sum(axis=0) if learned is not None else np.empty(0)
+    at = np.flatnonzero(bits >= 0.5)
+    return "".join("ACGT"[learned[:, i].argmax()] if bits[i] >= 0.5 else "n" for i in range(at[0], at[-1] + 1)) if len(at) else "–"
+
+
 def learned_figure(explanation: Explanation) -> FigureSpec:
     "The average of the strongest seqlets."
     n = min(len(explanation.seqlets), 200)
-    word = "".join("ACGT"[i] for i in explanation.learned.argmax(axis=0))
     caption = f"The {n} strongest of {len(explanation.seqlets)} seqlets, aligned and averaged."
     draw = _drawn_logo(information_content(explanation.learned), None, "information (bits)")
-    return FigureSpec("learned_motif", "tfbs", caption, f"A sequence logo; the most frequent letters are {word}.", draw)
+    return FigureSpec("learned_motif", "tfbs", caption, f"A sequence logo of {learned_word(explanation.learned)}.", draw)
 
 
 def example_specs(explanation: Explanation, n: int = 3) -> list[FigureSpec]:
@@ -981,16 +1002,17 @@ def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
     auc, base = (roc_auc_score(evaluation.labels, p) for p in evaluation.predicted.values())
     words = "better than" if auc > base + 0.001 else "no better than" if auc > base - 0.001 else "worse than"
     best = explanation.matches[explanation.matches["motif_idx"] >= 0] if len(explanation.matches) else explanation.matches
-    names = [f"{m.motif_name} (E = {m[6]:.2g}, {m.overlap} letters)" for m in best.itertuples()]
-    name = f" What it looks at is nearest to {', '.join(names)}." if names else ""
+    longest = best.sort_values("overlap", ascending=False, kind="stable")
+    names = ", ".join(f"{m.motif_name} (E = {m[6]:.2g}, {m.overlap} letters)" for m in longest.itertuples())
+    name = f" It looks at {learned_word(explanation.learned)}" + (f", which matches {names}." if names else ".")
+    name = name if explanation.learned is not None else ""
     return f"AUC {auc:.4f} on {len(evaluation.labels)} test sequences, {words} counts of 4-letter words ({base:.4f}).{name}"
 
 
 def tfbs_summary(config: TfbsConfig, data: Labelled, evaluation: Evaluation, explanation: Explanation) -> Block:
     "The head of the page."
-    word = "".join("ACGT"[i] for i in explanation.learned.argmax(axis=0)) if explanation.learned is not None else "–"
     steps = [(len(data.labels), "sequences"), (int(data.labels.sum()), "positive"), (len(evaluation.labels), "for the test"), (len(evaluation.by_seed), "networks"),
-             (len(explanation.seqlets), "seqlets"), (word, "most frequent letters of the learned motif")]  # fmt: skip
+             (len(explanation.seqlets), "seqlets"), (learned_word(explanation.learned), "learned motif")]  # fmt: skip
     items = "".join(f"<li><b>{html.escape(str(n))}</b>{html.escape(words)}</li>" for n, words in steps)
     return Block(
         f'<header class="top"><p class="kicker">Can a network tell bound sequences from others?</p><h1>TFBS network <small>{html.escape(config.architecture)}</small></h1>'
