@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
 import zlib
@@ -25,7 +26,7 @@ from ..artifacts import json_text, replace_file, versions
 from ..config import Config, InputError, check_options, option
 from ..inference import METHODS, infer, inference_design
 from ..interactor_significance import robust_fits, survivors
-from .simulation import SimulationConfig, signal_scale, simulate_predictors
+from .simulation import SimulationConfig, noise_level, signal_scale, simulate_predictors
 from ..modeling_data import EXACT, ModelingData, make_modeling_data
 from ..plots import BLUE, ORANGE
 from ..report import block_table, number, page_of
@@ -33,10 +34,11 @@ from ..workflow import stages_that_count
 
 # %% auto #0
 __all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'METRICS', 'PUBLISHED', 'FAST', 'FIELDS', 'AXES',
-           'MARKS', 'LISTS', 'ABOUT', 'Cell', 'shared_residuals', 'simulate_cell', 'Found', 'score_against_planted',
-           'MethodOptions', 'published_lists', 'inferred_lists', 'one_replicate', 'run_cell', 'calibration_study',
-           'summarised', 'verdicts', 'CalibrationConfig', 'cells_of', 'rates_figure', 'power_figure', 'coverage_table',
-           'rate_table', 'failures', 'calibration_page', 'run_calibration']
+           'MARKS', 'LISTS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'Cell', 'shared_residuals', 'simulate_cell', 'Found',
+           'score_against_planted', 'MethodOptions', 'published_lists', 'inferred_lists', 'one_replicate', 'run_cell',
+           'calibration_study', 'summarised', 'verdicts', 'CalibrationConfig', 'cells_of', 'corner_cells',
+           'rates_figure', 'power_figure', 'coverage_table', 'rate_table', 'failures', 'found_table', 'corner_table',
+           'calibration_page', 'run_calibration']
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #b1900d38
 TRUTHS = ("nothing", "interactions", "ptf", "saturating", "main_effects", "both")
@@ -55,6 +57,7 @@ class Cell:
     n_tfs: int = 21  # the pTF included, so n_tfs − 1 terms
     co_binding: float = 0.5  # how much the factors share targets
     noise_df: float = 4.0  # degrees of freedom of the noise; few: heavy tails
+    noise_binding: float = 0.0  # how much noisier genes are that the pTF binds
 
     def __post_init__(self):
         for name, known in (("truth", TRUTHS), ("residuals", RESIDUALS)):
@@ -116,7 +119,7 @@ def simulate_cell(
     binding, rng = simulate_predictors(simulation)[0], np.random.default_rng((seed, 1))
     x, df = binding.to_numpy(), cell.noise_df
     signal, planted = _signal(cell, x, rng)
-    noise = rng.standard_t(df, len(x)) * math.sqrt((df - 2) / df)
+    noise = rng.standard_t(df, len(x)) * math.sqrt((df - 2) / df) * noise_level(x[:, 0], cell.noise_binding)
     if cell.residuals == "correlated":
         noise = math.sqrt(1 - SHARED) * noise + math.sqrt(SHARED) * shared_residuals(x, rng)
     k = signal_scale(signal, noise, cell.signal_fraction)
@@ -241,7 +244,7 @@ def run_cell(cell: Cell, options: MethodOptions, replicates: tuple[int, int], ra
         for r in range(max(replicates)):
             seed = cell.seed(random_state, r)
             rows += [dict(replicate=r, seed=seed) | row for row in one_replicate(cell, options, seed, r >= replicates[0])]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["replicate", "seed", "method", *METRICS])
 
 
 def _stored(folder: Path, cell: Cell, options: MethodOptions, replicates: tuple[int, int], random_state: int) -> Path:
@@ -326,8 +329,21 @@ class CalibrationConfig:
     noise_df: tuple[str, ...] = option(
         ("4", "2.5", "1000"), "Degrees of freedom of the noise: the fewer, the heavier its tails.", "grid", metavar="LIST"
     )
+    noise_binding: tuple[str, ...] = option(
+        ("0", "0.5"),
+        "How much noisier genes are that the pTF binds: change of the log noise level for one standard deviation of log binding.",
+        "grid",
+        metavar="LIST",
+    )
     n_replicates: int = option(20, "Data sets for each cell of the grid.", "study", low=2, metavar="N")
     n_fast: int = option(80, "Data sets for the methods that fit once: robust_ols and knockoff.", "study", low=0, metavar="N")
+    n_corners: int = option(
+        40,
+        "Data sets for each combination of the extremes of the grid, for the methods that fit once. 0: no combinations.",
+        "study",
+        low=0,
+        metavar="N",
+    )
     n_bootstraps: int = option(100, "Bootstraps of the published method.", "study", low=10, metavar="N")
     inference_q: float = option(0.1, "Nominal rate of the other methods.", "study", low=0, high=1, open_interval=True, metavar="RATE")
     random_state: int = option(0, "Seed. The same seed gives the same numbers.", "study", low=0, high=2**32 - 1, metavar="SEED")
@@ -344,7 +360,7 @@ class CalibrationConfig:
         return {name: ",".join(v) if isinstance(v, tuple) else v for name, v in values}
 
 
-AXES = {"signal_fraction": float, "n_genes": int, "n_tfs": int, "co_binding": float, "noise_df": float}
+AXES = {"signal_fraction": float, "n_genes": int, "n_tfs": int, "co_binding": float, "noise_df": float, "noise_binding": float}
 
 
 def _values(config: CalibrationConfig, axis: str) -> list[float]:
@@ -368,9 +384,15 @@ def cells_of(config: CalibrationConfig) -> list[Cell]:
             if truth in config.truths:
                 cells.append(Cell(truth, config.residuals[0], **base | change))
     for cell in cells:
-        SimulationConfig(n_genes=cell.n_genes, n_tfs=cell.n_tfs, co_binding=cell.co_binding, noise_df=cell.noise_df,
-                         signal_fraction=cell.signal_fraction, n_interactors=0, n_main_effects=0)  # fmt: skip
+        SimulationConfig(**{axis: getattr(cell, axis) for axis in AXES}, n_interactors=0, n_main_effects=0)  # refuses what is not possible
     return list(dict.fromkeys(cells))
+
+
+def corner_cells(config: CalibrationConfig) -> list[Cell]:
+    "Every combination of the extremes of the grid, for the truths that are changed, with the first kind of residuals."
+    ends = {axis: sorted({min(values), max(values)}) for axis, values in ((axis, _values(config, axis)) for axis in AXES)}
+    truths = [truth for truth in config.changed_truths if truth in config.truths]
+    return [Cell(truth, config.residuals[0], **dict(zip(ends, at))) for truth in truths for at in itertools.product(*ends.values())]
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #67631ff5
 MARKS = dict(zip((*PUBLISHED, *METHODS), "osDv^P*X"))
@@ -435,9 +457,11 @@ def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> 
     return fig
 
 
+AXIS_WORDS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
+
+
 def _change(row: dict, first: pd.Series) -> str:
-    words = {"signal_fraction": "signal", "n_genes": "genes", "n_tfs": "factors", "co_binding": "co-binding", "noise_df": "noise df"}
-    return next((f"{words[axis]} {row[axis]:g}" for axis in AXES if row[axis] != first[axis]), "base")
+    return next((f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items() if row[axis] != first[axis]), "base")
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #ce5a74f7
 def coverage_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -489,13 +513,49 @@ def failures(summary: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
     ]
     return pd.DataFrame(rows).fillna("–")
 
+# %% ../../nbs/known_truth/22_calibration.ipynb #7e47fb7e
+def found_table(summary: pd.DataFrame) -> pd.DataFrame:
+    "Means over the cells with the first kind of residuals in which something interacts: power, wrong signs, rank."
+    words = {"power": "power", "wrong_sign": "wrong sign among found", "rank": "planted among the first as many"}
+    rows = summary[(summary["residuals"] == summary["residuals"].iloc[0]) & summary["metric"].isin(words)]
+    groups = rows.groupby(["method", "metric"], sort=False)
+    mean, error = groups["mean"].mean(), groups["error"].agg(lambda e: math.sqrt((e**2).sum()) / len(e))
+    table = (mean.map("{:.3f} ± ".format) + error.map("{:.3f}".format)).unstack("metric")
+    table = table.reindex(index=[m for m in LISTS if m in table.index], columns=[m for m in words if m in table])
+    return table.rename(columns=words).fillna("–").reset_index()
+
+
+def corner_table(corners: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
+    "For each truth and method: corners, in how many of them the rate does not hold, its mean and largest value, the mean power."
+    table, rows = verdicts(corners, q), []
+    for (truth, method), one in table.groupby(["truth", "method"], sort=False):
+        top, n = one.loc[one["fdr"].idxmax()], len(one)
+        rows.append(
+            {
+                "truth": truth,
+                "method": method,
+                "fails": f"{(~one['holds']).sum()} of {n}",
+                "mean rate": f"{one['fdr'].mean():.3f} ± {math.sqrt((one['error'] ** 2).sum()) / n:.3f}",
+                "largest rate": f"{top['fdr']:.2f} ± {top['error']:.2f}",
+                "there": _corner(top),
+                "mean power": f"{one['power'].mean():.2f}" if one["power"].notna().any() else "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _corner(row: pd.Series) -> str:
+    return ", ".join(f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items())
+
 # %% ../../nbs/known_truth/22_calibration.ipynb #87579958
 ABOUT = """Response tables with known truth, judged by every method. A cell is one combination of what is simulated; in it each method sees the same {n} data sets (robust_ols and knockoff {fast}). ± is the Monte Carlo error.
 ✗: the false discovery rate is above {q:g} by more than two Monte Carlo errors. *Stage 2*, *survivors*, *selected* and *beyond main effects* are lists of the published workflow ({levels});
 the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate."""
+CORNERS = """Every combination of the smallest and the largest value of each option of the grid, {n} data sets each, {kind} residuals. Were a rate {q:g} exactly, about one corner in forty
+would be above it by more than two Monte Carlo errors."""
 
 
-def calibration_page(config: CalibrationConfig, summary: pd.DataFrame) -> str:
+def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: pd.DataFrame | None = None) -> str:
     "The page of a study, in the style of a run's report."
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -525,6 +585,22 @@ def calibration_page(config: CalibrationConfig, summary: pd.DataFrame) -> str:
             else []
         ),
         *(drawn(power_figure(summary, truth, q)) for truth in power),
+        *(
+            [
+                new_markdown_cell("## Power, signs and ranks\n\nMeans over the cells where something interacts."),
+                shown(block_table(found_table(summary)).html),
+            ]
+            if power
+            else []
+        ),
+        *(
+            [
+                new_markdown_cell("## Corners\n\n" + CORNERS.format(n=config.n_corners, kind=config.residuals[0], q=q)),
+                shown(block_table(corner_table(corners, q), most=1000).html),
+            ]
+            if corners is not None
+            else []
+        ),
         new_markdown_cell("## Coverage of the intervals\n\n" + "At 98 %. Terms that act, and terms that do not."),
         shown(block_table(coverage_table(summary)).html),
         new_markdown_cell("## Options"),
@@ -543,9 +619,12 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
     except OSError as e:
         raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
     options = MethodOptions(config.n_bootstraps, q=q)
-    summary = calibration_study(
-        cells_of(config), options, config.n_replicates, config.n_fast, config.n_jobs, config.random_state, folder, progress
-    )
+    how = (config.n_jobs, config.random_state, folder, progress)
+    summary = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how)
+    corners = None
+    if config.n_corners:
+        corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
+        replace_file(folder / "corners.csv", corners.to_csv(index=False, lineterminator="\n"))
     replace_file(folder / "calibration.csv", summary.to_csv(index=False, lineterminator="\n"))
     replace_file(folder / "verdicts.csv", verdicts(summary, q).to_csv(index=False, lineterminator="\n"))
     figures = {"rates": rates_figure(summary, q)} | {
@@ -555,5 +634,5 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
         figure.savefig(folder / "figures" / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / "figures" / f"{name}.png", dpi=110)
     replace_file(folder / "calibration.json", json_text(dict(parameters=config.to_dict(), versions=versions())))
-    replace_file(folder / "index.html", calibration_page(config, summary))
+    replace_file(folder / "index.html", calibration_page(config, summary, corners))
     return folder
