@@ -567,6 +567,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration.found_table': ( 'known_truth/calibration.html#found_table',
                                                                                                             'tfbpmodeling/known_truth/calibration.py'),
+                                                      'tfbpmodeling.known_truth.calibration.hidden_residuals': ( 'known_truth/calibration.html#hidden_residuals',
+                                                                                                                 'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration.inferred_lists': ( 'known_truth/calibration.html#inferred_lists',
                                                                                                                'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration.one_replicate': ( 'known_truth/calibration.html#one_replicate',

@@ -33,17 +33,17 @@ from ..report import block_table, number, page_of
 from ..workflow import stages_that_count
 
 # %% auto #0
-__all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'METRICS', 'PUBLISHED', 'FAST', 'FIELDS', 'AXES',
-           'MARKS', 'LISTS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'Cell', 'shared_residuals', 'simulate_cell', 'Found',
-           'score_against_planted', 'MethodOptions', 'published_lists', 'inferred_lists', 'one_replicate', 'run_cell',
-           'calibration_study', 'summarised', 'verdicts', 'CalibrationConfig', 'cells_of', 'corner_cells',
-           'rates_figure', 'power_figure', 'coverage_table', 'rate_table', 'failures', 'found_table', 'corner_table',
-           'calibration_page', 'run_calibration']
+__all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'HIDDEN', 'METRICS', 'PUBLISHED', 'FAST',
+           'FIELDS', 'AXES', 'MARKS', 'LISTS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'Cell', 'shared_residuals',
+           'hidden_residuals', 'simulate_cell', 'Found', 'score_against_planted', 'MethodOptions', 'published_lists',
+           'inferred_lists', 'one_replicate', 'run_cell', 'calibration_study', 'summarised', 'verdicts',
+           'CalibrationConfig', 'cells_of', 'corner_cells', 'rates_figure', 'power_figure', 'coverage_table',
+           'rate_table', 'failures', 'found_table', 'corner_table', 'calibration_page', 'run_calibration']
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #b1900d38
 TRUTHS = ("nothing", "interactions", "ptf", "saturating", "main_effects", "both")
-RESIDUALS = ("independent", "correlated")
-N_ACTIVE, FALLOFF, SHARED, DIRECTIONS = 6, 0.9, 0.3, 5
+RESIDUALS = ("independent", "correlated", "hidden")
+N_ACTIVE, FALLOFF, SHARED, DIRECTIONS, HIDDEN = 6, 0.9, 0.3, 5, 3
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,15 @@ def shared_residuals(
     return (effects - effects.mean()) / effects.std()
 
 
+def hidden_residuals(
+    hidden: np.ndarray,  # (n_genes, HIDDEN) binding of factors that are not in the table
+    rng: np.random.Generator,
+) -> np.ndarray:  # (n_genes,) of variance 1
+    "What factors do that nobody measured."
+    effect = (hidden - hidden.mean(axis=0)) / hidden.std(axis=0) @ rng.standard_normal(hidden.shape[1])
+    return effect / effect.std()
+
+
 def _signal(cell: Cell, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[int, float]]:
     "Signal (n_genes,) before scaling, and the planted coefficients by column of the other factor."
     ptf, others = x[:, 0], x[:, 1:]
@@ -113,15 +122,18 @@ def simulate_cell(
     seed: int,
 ) -> tuple[ModelingData, dict[str, float]]:  # tables; planted interactions -> coefficient
     "One data set."
+    n_tfs = cell.n_tfs + HIDDEN * (cell.residuals == "hidden")
     simulation = SimulationConfig(
-        n_genes=cell.n_genes, n_tfs=cell.n_tfs, co_binding=cell.co_binding, random_state=seed, n_interactors=0, n_main_effects=0
+        n_genes=cell.n_genes, n_tfs=n_tfs, co_binding=cell.co_binding, random_state=seed, n_interactors=0, n_main_effects=0
     )
-    binding, rng = simulate_predictors(simulation)[0], np.random.default_rng((seed, 1))
+    everything, rng = simulate_predictors(simulation)[0], np.random.default_rng((seed, 1))
+    binding, hidden = everything.iloc[:, : cell.n_tfs], everything.iloc[:, cell.n_tfs :]
     x, df = binding.to_numpy(), cell.noise_df
     signal, planted = _signal(cell, x, rng)
     noise = rng.standard_t(df, len(x)) * math.sqrt((df - 2) / df) * noise_level(x[:, 0], cell.noise_binding)
-    if cell.residuals == "correlated":
-        noise = math.sqrt(1 - SHARED) * noise + math.sqrt(SHARED) * shared_residuals(x, rng)
+    if cell.residuals != "independent":
+        shared = shared_residuals(x, rng) if cell.residuals == "correlated" else hidden_residuals(hidden.to_numpy(), rng)
+        noise = math.sqrt(1 - SHARED) * noise + math.sqrt(SHARED) * shared
     k = signal_scale(signal, noise, cell.signal_fraction)
     ptf, names = binding.columns[0], binding.columns[1:]
     response = pd.DataFrame({ptf: k * signal + noise}, index=binding.index)
