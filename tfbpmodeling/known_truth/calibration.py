@@ -350,7 +350,7 @@ class CalibrationConfig:
     n_replicates: int = option(20, "Data sets for each cell of the grid.", "study", low=2, metavar="N")
     n_fast: int = option(80, "Data sets for the methods that fit once: robust_ols and knockoff.", "study", low=0, metavar="N")
     n_corners: int = option(
-        40,
+        10,
         "Data sets for each combination of the extremes of the grid, for the methods that fit once. 0: no combinations.",
         "study",
         low=0,
