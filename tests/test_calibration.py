@@ -186,6 +186,7 @@ def test_the_grid_changes_one_thing_at_a_time():
         assert len(changed) == 0 or (len(changed) == 1 and cell.residuals == "independent")
     one = CalibrationConfig(
         truths="both",
+        corner_truths="both,ptf",
         residuals="correlated",
         signal_fraction="0.3",
         n_genes="500",
@@ -198,7 +199,7 @@ def test_the_grid_changes_one_thing_at_a_time():
 
 
 def test_corners_are_all_combinations_of_the_extremes():
-    config = CalibrationConfig(truths="both,ptf", changed_truths="both,saturating", signal_fraction="0.2,0.5,0.05", n_tfs="21")
+    config = CalibrationConfig(truths="both,ptf", corner_truths="both,saturating", signal_fraction="0.2,0.5,0.05", n_tfs="21")
     corners = corner_cells(config)
     ends = [(0.05, 0.5), (300, 2000), (21,), (0, 0.9), (2.5, 1000), (0, 0.5)]
     assert {tuple(getattr(c, axis) for axis in AXES) for c in corners} == set(itertools.product(*ends)) and len(corners) == 32
@@ -209,6 +210,7 @@ def test_corners_are_all_combinations_of_the_extremes():
     "options, words",
     [
         (dict(truths="bothh"), "choose from nothing"),
+        (dict(corner_truths="both,mains"), "truth 'mains': choose from nothing"),
         (dict(n_genes="10"), "--n_genes 10"),
         (dict(signal_fraction="a"), "--signal_fraction a: give numbers"),
         (dict(n_tfs="5"), "at least 7"),
@@ -220,7 +222,7 @@ def test_a_grid_that_is_not_possible_says_why(options, words):
         CalibrationConfig(**options)
 
 
-TINY = "--truths both,ptf --residuals independent --signal_fraction 0.5 --n_genes 300 --n_tfs 9 --co_binding 0.5 --noise_df 4 --changed_truths both,ptf --n_replicates 2 --n_fast 3 --n_corners 2 --noise_binding 0 --n_bootstraps 20".split()
+TINY = "--truths both,ptf --residuals independent --signal_fraction 0.5 --n_genes 300 --n_tfs 9 --co_binding 0.5 --noise_df 4 --changed_truths both,ptf --corner_truths both,ptf --n_replicates 2 --n_fast 3 --n_corners 2 --noise_binding 0 --n_bootstraps 20".split()
 
 
 def test_the_command_goes_on_and_gives_the_same_digits_whatever_the_processes(tmp_path, capsys):

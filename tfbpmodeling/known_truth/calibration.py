@@ -334,6 +334,9 @@ class CalibrationConfig:
         "grid",
         metavar="NAMES",
     )
+    corner_truths: tuple[str, ...] = option(
+        ("main_effects", "both"), "Those of the truths that are also run in the corners of the grid.", "grid", metavar="NAMES"
+    )
     signal_fraction: tuple[str, ...] = option(("0.2", "0.05", "0.5"), "Share of the response's variance that acts.", "grid", metavar="LIST")
     n_genes: tuple[str, ...] = option(("800", "300", "2000"), "Numbers of genes.", "grid", metavar="LIST")
     n_tfs: tuple[str, ...] = option(("21", "51"), "Numbers of factors, the perturbed one included.", "grid", metavar="LIST")
@@ -364,6 +367,8 @@ class CalibrationConfig:
 
     def __post_init__(self):
         check_options(self)
+        if unknown := [name for name in (*self.changed_truths, *self.corner_truths) if name not in TRUTHS]:
+            raise InputError(f"truth {unknown[0]!r}: choose from {', '.join(TRUTHS)}")
         cells_of(self)
 
     def to_dict(self) -> dict:
@@ -401,9 +406,9 @@ def cells_of(config: CalibrationConfig) -> list[Cell]:
 
 
 def corner_cells(config: CalibrationConfig) -> list[Cell]:
-    "Every combination of the extremes of the grid, for the truths that are changed, with the first kind of residuals."
+    "Every combination of the extremes of the grid, for some truths, with the first kind of residuals."
     ends = {axis: sorted({min(values), max(values)}) for axis, values in ((axis, _values(config, axis)) for axis in AXES)}
-    truths = [truth for truth in config.changed_truths if truth in config.truths]
+    truths = [truth for truth in config.corner_truths if truth in config.truths]
     return [Cell(truth, config.residuals[0], **dict(zip(ends, at))) for truth in truths for at in itertools.product(*ends.values())]
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #67631ff5
@@ -634,7 +639,7 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
     how = (config.n_jobs, config.random_state, folder, progress)
     summary = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how)
     corners = None
-    if config.n_corners:
+    if config.n_corners and corner_cells(config):
         corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
         replace_file(folder / "corners.csv", corners.to_csv(index=False, lineterminator="\n"))
     replace_file(folder / "calibration.csv", summary.to_csv(index=False, lineterminator="\n"))
