@@ -47,7 +47,8 @@ def at_base(summary: pd.DataFrame, method: str, truth: str, metric: str = "fdr",
     row = rows.set_index(["method", "truth", "metric", "residuals"]).loc[(method, truth, metric, residuals)]
     if row["mean"] == row["error"] == 0:
         return f"0 % (in {row['n']:.0f} tables)"
-    return f"{100 * row['mean']:.0f} ± {100 * row['error']:.0f} %"
+    digits = 1 if row["error"] < 0.01 else 0
+    return f"{100 * row['mean']:.{digits}f} ± {100 * row['error']:.{digits}f} %"
 
 
 def for_the_report(summary: pd.DataFrame) -> list[str]:
@@ -62,9 +63,9 @@ def for_the_report(summary: pd.DataFrame) -> list[str]:
     published, least = ([said(m, "both", f"coverage_{k}") for k in ("active", "inactive")] for m in ("stage 2", "robust_ols"))
     return [
         "- How often is such a list wrong? On generated tables with known truth (800 genes, 20 other factors, 20 % signal, 98 and 90 %): where only interactions act, "
-        f"{wrong[0]} of the survivors were false; where the pTF and other factors act by themselves as well, {wrong[1]}; and where only other factors act, "
+        f"{wrong[0]} of the survivors were false; where the pTF and other factors act by themselves as well (everything acts), {wrong[1]}; and where only other factors act, "
         f"{wrong[2]} of the tables gave a false survivor. *Beyond main effects*: {', '.join(beyond)}. `--inference robust_ols` at a rate of 10 %: {', '.join(ols)}. ± is the Monte Carlo error.",
-        f"- What does an interval promise? Not that it holds the true coefficient: in the second case a 98 % interval of stage 2 did so for {published[0]} of the terms that act (the lasso shrinks) and {published[1]} "
+        f"- What does an interval promise? Not that it holds the true coefficient: where everything acts a 98 % interval of stage 2 did so for {published[0]} of the terms that act (the lasso shrinks) and {published[1]} "
         f"of those that do not; least squares with robust errors for {least[0]} and {least[1]}.",
     ]
 

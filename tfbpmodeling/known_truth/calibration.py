@@ -567,7 +567,8 @@ def _corner(row: pd.Series) -> str:
 # %% ../../nbs/known_truth/22_calibration.ipynb #87579958
 ABOUT = """Response tables with known truth, judged by every method. A cell is one combination of what is simulated; in it each method sees the same {n} data sets (robust_ols and knockoff {fast}). ± is the Monte Carlo error.
 ✗: the false discovery rate is above {q:g} by more than two Monte Carlo errors. *Stage 2*, *survivors*, *selected* and *beyond main effects* are lists of the published workflow ({levels});
-the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate."""
+the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate. Where no data set had a false interactor, ± is 0, and the rate may still be as large as
+3 / (number of data sets), at 95 %."""
 CORNERS = """Every combination of the smallest and the largest value of each option of the grid, {n} data sets each, {kind} residuals. Were a rate {q:g} exactly, about one corner in forty
 would be above it by more than two Monte Carlo errors."""
 
@@ -576,8 +577,11 @@ def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: 
     "The page of a study, in the style of a run's report."
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-    def shown(html: str):
-        return new_code_cell("", outputs=[new_output("display_data", data={"text/html": html})])
+    def shown(table: pd.DataFrame):
+        whole = table.map(
+            lambda v: v.replace(" ± ", "\u00a0±\u00a0") if isinstance(v, str) else v
+        )  # a number and its error stay on one line
+        return new_code_cell("", outputs=[new_output("display_data", data={"text/html": block_table(whole, most=1000).html})])
 
     def drawn(figure: Figure):
         figure.savefig(text := io.StringIO(), format="svg", metadata={"Date": None})
@@ -592,20 +596,16 @@ def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: 
             + ABOUT.format(n=config.n_replicates, fast=max(config.n_replicates, config.n_fast), q=q, levels=levels)
         ),
         new_markdown_cell("## Where the rate holds"),
-        shown(block_table(failures(summary, q)).html),
+        shown(failures(summary, q)),
         drawn(rates_figure(summary, q)),
         new_markdown_cell("## False discovery rate in every cell"),
-        shown(block_table(rate_table(summary, q), most=1000).html),
-        *(
-            [new_markdown_cell("## Power in every cell"), shown(block_table(rate_table(summary, q, "power"), most=1000).html)]
-            if power
-            else []
-        ),
+        shown(rate_table(summary, q)),
+        *([new_markdown_cell("## Power in every cell"), shown(rate_table(summary, q, "power"))] if power else []),
         *(drawn(power_figure(summary, truth, q)) for truth in power),
         *(
             [
                 new_markdown_cell("## Power, signs and ranks\n\nMeans over the cells where something interacts."),
-                shown(block_table(found_table(summary)).html),
+                shown(found_table(summary)),
             ]
             if power
             else []
@@ -613,15 +613,15 @@ def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: 
         *(
             [
                 new_markdown_cell("## Corners\n\n" + CORNERS.format(n=config.n_corners, kind=config.residuals[0], q=q)),
-                shown(block_table(corner_table(corners, q), most=1000).html),
+                shown(corner_table(corners, q)),
             ]
             if corners is not None
             else []
         ),
         new_markdown_cell("## Coverage of the intervals\n\n" + "At 98 %. Terms that act, and terms that do not."),
-        shown(block_table(coverage_table(summary)).html),
+        shown(coverage_table(summary)),
         new_markdown_cell("## Options"),
-        shown(block_table(pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)).html),
+        shown(pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)),
     ]
     return page_of(new_notebook(cells=cells), "calibration")
 
