@@ -1,7 +1,9 @@
 """The calibration study: planted truth is what it says, metrics are counted by hand, a second run gives the same digits."""
 
 import dataclasses
+import itertools
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
 from tfbpmodeling.known_truth.calibration import (
     AXES,
+    FAST,
     METRICS,
     PUBLISHED,
     TRUTHS,
@@ -20,7 +23,10 @@ from tfbpmodeling.known_truth.calibration import (
     MethodOptions,
     calibration_study,
     cells_of,
+    corner_cells,
+    corner_table,
     failures,
+    found_table,
     one_replicate,
     rate_table,
     score_against_planted,
@@ -76,6 +82,26 @@ def test_correlated_residuals_are_alike_where_binding_is():
             found.append(np.corrcoef(y, y[far.argmin(axis=1)])[0, 1])
         agree[kind] = np.mean(found), np.std(found) / math.sqrt(6)
     assert agree["correlated"][0] > 0.05 and abs(agree["independent"][0]) < 3 * agree["independent"][1] + 0.03
+
+
+def test_noise_of_a_cell_grows_with_the_binding_of_the_ptf():
+    data, _ = simulate_cell(Cell("nothing", n_genes=8000, n_tfs=7, noise_df=30, noise_binding=0.5), 2)
+    z = np.log(data.predictors.iloc[:, 0] + 0.1)
+    assert np.polyfit((z - z.mean()) / z.std(), np.log(data.response.abs()), 1)[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_hidden_factors_hold_their_share_and_are_in_no_table():
+    "With hidden factors of the same seed put back into the table, least squares takes away about their share of the noise."
+    data, _ = simulate_cell(Cell("nothing", "hidden", n_genes=4000, n_tfs=7, noise_df=30), 5)
+    more, _ = simulate_cell(Cell("nothing", n_genes=4000, n_tfs=10), 5)
+    pd.testing.assert_frame_equal(data.predictors, more.predictors.iloc[:, :7])
+    y = data.response - data.response.mean()
+
+    def left(table):
+        A = np.column_stack([np.ones(4000), table])
+        return ((y - A @ np.linalg.lstsq(A, y, rcond=None)[0]) ** 2).sum() / (y**2).sum()
+
+    assert left(more.predictors) == pytest.approx(0.7, abs=0.03) and left(data.predictors) > 0.8
 
 
 def test_seeds_differ_between_cells_and_replicates_and_nothing_else():
@@ -159,15 +185,32 @@ def test_the_grid_changes_one_thing_at_a_time():
         changed = [axis for axis in AXES if getattr(cell, axis) != getattr(base, axis)]
         assert len(changed) == 0 or (len(changed) == 1 and cell.residuals == "independent")
     one = CalibrationConfig(
-        truths="both", residuals="correlated", signal_fraction="0.3", n_genes="500", n_tfs="20", co_binding="0.1", noise_df="5"
+        truths="both",
+        corner_truths="both,ptf",
+        residuals="correlated",
+        signal_fraction="0.3",
+        n_genes="500",
+        n_tfs="20",
+        co_binding="0.1",
+        noise_df="5",
+        noise_binding="-0.2",
     )
-    assert cells_of(one) == [Cell("both", "correlated", 0.3, 500, 20, 0.1, 5.0)]
+    assert cells_of(one) == corner_cells(one) == [Cell("both", "correlated", 0.3, 500, 20, 0.1, 5.0, -0.2)]
+
+
+def test_corners_are_all_combinations_of_the_extremes():
+    config = CalibrationConfig(truths="both,ptf", corner_truths="both,saturating", signal_fraction="0.2,0.5,0.05", n_tfs="21")
+    corners = corner_cells(config)
+    ends = [(0.05, 0.5), (300, 2000), (21,), (0, 0.9), (2.5, 1000), (0, 0.5)]
+    assert {tuple(getattr(c, axis) for axis in AXES) for c in corners} == set(itertools.product(*ends)) and len(corners) == 32
+    assert {(c.truth, c.residuals) for c in corners} == {("both", "independent")}
 
 
 @pytest.mark.parametrize(
     "options, words",
     [
         (dict(truths="bothh"), "choose from nothing"),
+        (dict(corner_truths="both,mains"), "truth 'mains': choose from nothing"),
         (dict(n_genes="10"), "--n_genes 10"),
         (dict(signal_fraction="a"), "--signal_fraction a: give numbers"),
         (dict(n_tfs="5"), "at least 7"),
@@ -179,34 +222,42 @@ def test_a_grid_that_is_not_possible_says_why(options, words):
         CalibrationConfig(**options)
 
 
-TINY = "--truths both,ptf --residuals independent --signal_fraction 0.5 --n_genes 300 --n_tfs 9 --co_binding 0.5 --noise_df 4,1000 --changed_truths both,ptf --n_replicates 2 --n_fast 3 --n_bootstraps 20".split()
+TINY = "--truths both,ptf --residuals independent --signal_fraction 0.5 --n_genes 300 --n_tfs 9 --co_binding 0.5 --noise_df 4 --changed_truths both,ptf --corner_truths both,ptf --n_replicates 2 --n_fast 3 --n_corners 2 --noise_binding 0 --n_bootstraps 20".split()
 
 
 def test_the_command_goes_on_and_gives_the_same_digits_whatever_the_processes(tmp_path, capsys):
     one, two = tmp_path / "one", tmp_path / "two"
     assert main(["calibrate", "--output_dir", str(one), *TINY]) == 0 and "index.html" in capsys.readouterr().out
     cells = sorted((one / "cells").iterdir())
-    assert pd.read_csv(cells[0]).groupby("method").size().to_dict() == dict.fromkeys(
-        [*PUBLISHED, "multi_split", "stability"], 2
-    ) | dict.fromkeys(["robust_ols", "knockoff"], 3)
-    assert len(cells) == 4
-    first = (one / "calibration.csv").read_bytes()
+    sizes = [pd.read_csv(cell).groupby("method").size().to_dict() for cell in cells]
+    whole = dict.fromkeys([*PUBLISHED, "multi_split", "stability"], 2) | dict.fromkeys(FAST, 3)
+    assert len(cells) == 4 and sizes.count(whole) == 2 and sizes.count(dict.fromkeys(FAST, 2)) == 2
+    first, corners = (one / "calibration.csv").read_bytes(), (one / "corners.csv").read_bytes()
     (two / "cells").mkdir(parents=True)
     kept = two / "cells" / cells[0].name
     kept.write_bytes(cells[0].read_bytes())
     before = kept.stat().st_mtime_ns
     assert main(["calibrate", "--output_dir", str(two), *TINY, "--n_jobs", "2"]) == 0
-    assert (two / "calibration.csv").read_bytes() == first and kept.stat().st_mtime_ns == before
+    assert (two / "calibration.csv").read_bytes() == first and (two / "corners.csv").read_bytes() == corners
+    assert kept.stat().st_mtime_ns == before
     assert {p.name: p.read_bytes() for p in (two / "cells").iterdir()} == {p.name: p.read_bytes() for p in cells}
-    assert main(["calibrate", "--output_dir", str(one), *TINY, "--random_state", "1"]) == 0
-    assert (one / "calibration.csv").read_bytes() != first
     page = (one / "index.html").read_text()
-    assert "<script" not in page and "Where the rate holds" in page and page.count("data:image/svg+xml") == 2
+    assert "Where the rate holds" in page and page.count("data:image/svg+xml") == 2 and "Corners" in page
+    assert page.count("<script>") == 1 and not re.search(r'(src|href)="(?!data:|#)', page)  # ours alone, and nothing from elsewhere
     assert (one / "figures" / "rates.png").stat().st_size > 5000
 
 
+def test_another_seed_gives_other_numbers():
+    fast = MethodOptions(methods=FAST)
+    one, again, other = (calibration_study([Cell("both", **SMALL)], fast, 0, 3, random_state=s) for s in (0, 0, 1))
+    pd.testing.assert_frame_equal(one, again, check_exact=True)
+    assert not one["mean"].equals(other["mean"])
+
+
 def test_the_tables_name_what_fails():
-    study = calibration_study([Cell("main_effects", **SMALL)], dataclasses.replace(QUICK, methods=("robust_ols", "stability")), 4)
+    study = calibration_study(
+        [Cell("main_effects", signal_fraction=0.5, **SMALL)], dataclasses.replace(QUICK, methods=("robust_ols", "stability")), 4
+    )
     assert (
         set(study["method"]) == {*PUBLISHED, "robust_ols", "stability"}
         and not ((study["method"] == "stability") & (study["metric"] == "wrong_sign")).any()
@@ -217,8 +268,41 @@ def test_the_tables_name_what_fails():
     assert {m for m, said in failed["fails, independent"].items() if said == "1 of 1"} == wrong
 
 
+def summary_of(*rows) -> pd.DataFrame:
+    "A summary as the study makes it: cell, method, metric, mean, error."
+    return pd.DataFrame([dataclasses.asdict(cell) | dict(method=m, metric=k, mean=mean, error=e, n=9) for cell, m, k, mean, e in rows])
+
+
+def test_means_over_cells_and_their_errors():
+    a, b, other = Cell("both"), Cell("both", n_genes=300), Cell("both", "correlated")
+    table = found_table(
+        summary_of(
+            (a, "survivors", "power", 0.5, 0.03),
+            (b, "survivors", "power", 0.7, 0.04),
+            (other, "survivors", "power", 0.0, 0.5),
+            (a, "survivors", "rank", 0.4, 0.0),
+        )
+    )
+    assert table.to_dict("records") == [
+        {"method": "survivors", "power": "0.600 ± 0.025", "planted among the first as many": "0.400 ± 0.000"}
+    ]
+
+
+def test_the_table_of_the_corners():
+    cells = [Cell("main_effects", n_genes=g, noise_df=df) for g in (300, 2000) for df in (2.5, 1000.0)]
+    rates = [(0.05, 0.03), (0.30, 0.06), (0.12, 0.03), (0.09, 0.04)]  # the second is above 0.1 by more than two errors
+    rows = [(c, "robust_ols", "fdr", *rate) for c, rate in zip(cells, rates)]
+    (found,) = corner_table(summary_of(*rows)).to_dict("records")
+    assert found["fails"] == "1 of 4" and found["largest rate"] == "0.30 ± 0.06" and found["mean power"] == "–"
+    assert found["mean rate"] == f"0.140 ± {np.sqrt(0.03**2 + 0.06**2 + 0.03**2 + 0.04**2) / 4:.3f}"
+    assert "genes 300" in found["there"] and "noise df 1000" in found["there"]
+    assert corner_table(summary_of(*rows), q=0.2)["fails"].tolist() == ["0 of 4"]
+
+
 def test_published_method_takes_main_effects_for_interactors_and_robust_ols_does_not():
     "The reason for the other methods, on a few data sets: 0.10 within Monte Carlo error against nearly 1."
-    study = calibration_study([Cell("main_effects", n_genes=600, n_tfs=13)], dataclasses.replace(QUICK, methods=("robust_ols",)), 10)
+    study = calibration_study(
+        [Cell("main_effects", signal_fraction=0.5, n_genes=600, n_tfs=13)], dataclasses.replace(QUICK, methods=("robust_ols",)), 10
+    )
     rate = verdicts(study).set_index("method")
     assert rate.loc["survivors", "fdr"] > 0.8 and rate.loc["robust_ols", "holds"]

@@ -1,11 +1,13 @@
 """The pages say what is so: made parts are in step, commands run, messages exist, links lead somewhere."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +27,17 @@ def test_made_pages_are_in_step(script, page):
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
     ).stdout
     assert (DOCS / page).read_text(encoding="utf-8") == made, "make export"
+
+
+def test_the_calibration_page_and_the_report_say_what_the_study_found():
+    "Tables and sentences are made again from the kept tables of the study; those of the report stand under How to read this."
+    spec = importlib.util.spec_from_file_location("calibration_page", DOCS / "calibration.py")
+    spec.loader.exec_module(made := importlib.util.module_from_spec(spec))
+    assert (DOCS / "calibration.md").read_text(encoding="utf-8") == made.page(), "python docs/calibration.py"
+    notebook = nbformat.read(ROOT / "nbs" / "master" / "run_report.ipynb", as_version=4)
+    (how_to_read,) = (c.source for c in notebook.cells if c.source.startswith("## How to read this"))
+    missing = [line for line in made.for_the_report(made.study()[0]) if line not in how_to_read]
+    assert not missing
 
 
 def test_messages_of_the_troubleshooting_page_exist():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -289,6 +290,13 @@ def test_a_run_adds_a_table_and_changes_nothing_else(data, method, tmp_path):
     back = read_run(tmp_path / "asked")
     pd.testing.assert_frame_equal(back.inference.table, asked.inference.table, check_dtype=False)
     assert back.inference.promise in sureness_block(back).html and read_run(tmp_path / "plain").inference is None
+    draws = asked.all_data.bootstrap_coefs_df
+    cells = [
+        f"<td>{(draws[t] != 0).mean():.1%}</td><td>{max((draws[t] > 0).mean(), (draws[t] < 0).mean()):.1%}</td>"
+        for t in asked.inference.table["term"]
+    ]
+    plain_cells = re.sub(r"<td[^>]*>", "<td>", sureness_block(back).html)
+    assert all(pair in plain_cells for pair in cells)
     if method in ("robust_ols", "multi_split"):
         assert {"P:A", "P:B"} <= set(asked.inference.selected)
 

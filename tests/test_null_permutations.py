@@ -140,3 +140,8 @@ def test_the_overview_says_the_total(tmp_path):
     assert f"{number(mean)} ± {number(0.1 * np.sqrt(ran.sum()))} survivors are expected by chance over {ran.sum()} factors" in words[1]
     assert f"false discovery rate of {number(mean / found)} ±" in words[1]
     assert chance_totals(example_batch()[1]) is None
+    summary.loc[ran, ["null_survivors", "null_survivors_error"]] = 0.0
+    batch["parameters"] = {**batch["parameters"], "null_permutations": 20}
+    text = write_overview(tmp_path, batch, summary, interactors).read_text()
+    assert f"none survived in any of {ran.sum()} factors: at 95 %, fewer than 0.15 are expected by chance, against {found} found" in text
+    assert f"an empirical false discovery rate below {number(0.15 / found)}." in text and "0 ± 0" not in text

@@ -164,6 +164,18 @@ def test_noise_has_its_scale_and_heavy_tails():
     assert np.mean((noise / noise.std()) ** 4) > 4  # a normal distribution has 3
 
 
+def test_noise_grows_with_binding_where_asked():
+    "The log size of what is left rises with standardised log binding as the option says; the noise keeps its scale."
+    options = dict(n_genes=15000, n_interactors=0, n_main_effects=0, noise_df=30)
+    plain, noisy = (simulate_interactions(SimulationConfig(**options, noise_binding=slope)) for slope in (0.0, 0.6))
+    pd.testing.assert_frame_equal(plain.response, simulate_interactions(SimulationConfig(**options)).response, check_exact=True)
+    for data, slope in ((plain, 0.0), (noisy, 0.6)):
+        z = np.log(data.predictors["XAB1"] + 0.1)
+        size = np.log((data.response["XAB1"] - data.response["XAB1"].mean()).abs() + 1e-9)
+        assert np.polyfit((z - z.mean()) / z.std(), size, 1)[0] == pytest.approx(slope, abs=0.04)
+        assert data.response["XAB1"].std() == pytest.approx(0.25, rel=0.05)
+
+
 # ---- shapes and skew --------------------------------------------------------------------------
 
 

@@ -495,6 +495,10 @@ def _chance_words(page: _Page) -> str:
     if totals is None:
         return "nothing corrects for their number, so some survivors are expected by chance (--null_permutations counts them)."
     mean, error, found, n = totals
+    k = int(page.parameters.get("null_permutations") or 0)
+    if mean == 0 and k:  # a bound, not a zero: the rule of three
+        words = f"with the response permuted {n_of(k, 'time')}, none survived in any of {n_of(n, 'factor')}: at 95 %, fewer than {number(3 / k)} are expected by chance, against {found:,} found"
+        return words + (f", an empirical false discovery rate below {number(min(1.0, 3 / k / found))}." if found else ".")
     spread = "" if math.isnan(error) else f" ± {number(error)}"
     rate = "" if math.isnan(error) or mean >= found else f" ± {number(error / found)}"
     words = f"with the response permuted, {number(mean)}{spread} survivors are expected by chance over {n_of(n, 'factor')}, against {found:,} found"

@@ -346,6 +346,9 @@ def _inference_html(result: RunResult, most: int = 12) -> str:
             shown[words] = rows[column].astype(float)
     shown["selected"] = rows["selected"].astype(bool)
     shown["survivor (stages 2 and 4)"] = rows["term"].isin(result.survivors)
+    stage2 = term_sureness(result.all_data).reindex(rows["term"])  # a term that dropout took away has none
+    for column, words in (("in_model", "in the model, stage 2"), ("same_sign", "same sign, stage 2")):
+        shown[words] = ["–" if math.isnan(share) else f"{share:.1%}" for share in stage2[column]]
     if rows["note"].any():
         shown["note"] = rows["note"]
     words = f"{found.method}: {len(found.selected)} of {len(found.table)} interactors selected"

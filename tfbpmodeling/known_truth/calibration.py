@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
 import zlib
@@ -25,23 +26,24 @@ from ..artifacts import json_text, replace_file, versions
 from ..config import Config, InputError, check_options, option
 from ..inference import METHODS, infer, inference_design
 from ..interactor_significance import robust_fits, survivors
-from .simulation import SimulationConfig, signal_scale, simulate_predictors
+from .simulation import SimulationConfig, noise_level, signal_scale, simulate_predictors
 from ..modeling_data import EXACT, ModelingData, make_modeling_data
 from ..plots import BLUE, ORANGE
 from ..report import block_table, number, page_of
 from ..workflow import stages_that_count
 
 # %% auto #0
-__all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'METRICS', 'PUBLISHED', 'FAST', 'FIELDS', 'AXES',
-           'MARKS', 'LISTS', 'ABOUT', 'Cell', 'shared_residuals', 'simulate_cell', 'Found', 'score_against_planted',
-           'MethodOptions', 'published_lists', 'inferred_lists', 'one_replicate', 'run_cell', 'calibration_study',
-           'summarised', 'verdicts', 'CalibrationConfig', 'cells_of', 'rates_figure', 'power_figure', 'coverage_table',
-           'rate_table', 'failures', 'calibration_page', 'run_calibration']
+__all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'HIDDEN', 'METRICS', 'PUBLISHED', 'FAST',
+           'FIELDS', 'AXES', 'MARKS', 'LISTS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'Cell', 'shared_residuals',
+           'hidden_residuals', 'simulate_cell', 'Found', 'score_against_planted', 'MethodOptions', 'published_lists',
+           'inferred_lists', 'one_replicate', 'run_cell', 'calibration_study', 'summarised', 'verdicts',
+           'CalibrationConfig', 'cells_of', 'corner_cells', 'rates_figure', 'power_figure', 'coverage_table',
+           'rate_table', 'failures', 'found_table', 'corner_table', 'calibration_page', 'run_calibration']
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #b1900d38
 TRUTHS = ("nothing", "interactions", "ptf", "saturating", "main_effects", "both")
-RESIDUALS = ("independent", "correlated")
-N_ACTIVE, FALLOFF, SHARED, DIRECTIONS = 6, 0.9, 0.3, 5
+RESIDUALS = ("independent", "correlated", "hidden")
+N_ACTIVE, FALLOFF, SHARED, DIRECTIONS, HIDDEN = 6, 0.9, 0.3, 5, 3
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Cell:
     n_tfs: int = 21  # the pTF included, so n_tfs − 1 terms
     co_binding: float = 0.5  # how much the factors share targets
     noise_df: float = 4.0  # degrees of freedom of the noise; few: heavy tails
+    noise_binding: float = 0.0  # how much noisier genes are that the pTF binds
 
     def __post_init__(self):
         for name, known in (("truth", TRUTHS), ("residuals", RESIDUALS)):
@@ -84,6 +87,15 @@ def shared_residuals(
     return (effects - effects.mean()) / effects.std()
 
 
+def hidden_residuals(
+    hidden: np.ndarray,  # (n_genes, HIDDEN) binding of factors that are not in the table
+    rng: np.random.Generator,
+) -> np.ndarray:  # (n_genes,) of variance 1
+    "What factors do that nobody measured."
+    effect = (hidden - hidden.mean(axis=0)) / hidden.std(axis=0) @ rng.standard_normal(hidden.shape[1])
+    return effect / effect.std()
+
+
 def _signal(cell: Cell, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[int, float]]:
     "Signal (n_genes,) before scaling, and the planted coefficients by column of the other factor."
     ptf, others = x[:, 0], x[:, 1:]
@@ -110,15 +122,18 @@ def simulate_cell(
     seed: int,
 ) -> tuple[ModelingData, dict[str, float]]:  # tables; planted interactions -> coefficient
     "One data set."
+    n_tfs = cell.n_tfs + HIDDEN * (cell.residuals == "hidden")
     simulation = SimulationConfig(
-        n_genes=cell.n_genes, n_tfs=cell.n_tfs, co_binding=cell.co_binding, random_state=seed, n_interactors=0, n_main_effects=0
+        n_genes=cell.n_genes, n_tfs=n_tfs, co_binding=cell.co_binding, random_state=seed, n_interactors=0, n_main_effects=0
     )
-    binding, rng = simulate_predictors(simulation)[0], np.random.default_rng((seed, 1))
+    everything, rng = simulate_predictors(simulation)[0], np.random.default_rng((seed, 1))
+    binding, hidden = everything.iloc[:, : cell.n_tfs], everything.iloc[:, cell.n_tfs :]
     x, df = binding.to_numpy(), cell.noise_df
     signal, planted = _signal(cell, x, rng)
-    noise = rng.standard_t(df, len(x)) * math.sqrt((df - 2) / df)
-    if cell.residuals == "correlated":
-        noise = math.sqrt(1 - SHARED) * noise + math.sqrt(SHARED) * shared_residuals(x, rng)
+    noise = rng.standard_t(df, len(x)) * math.sqrt((df - 2) / df) * noise_level(x[:, 0], cell.noise_binding)
+    if cell.residuals != "independent":
+        shared = shared_residuals(x, rng) if cell.residuals == "correlated" else hidden_residuals(hidden.to_numpy(), rng)
+        noise = math.sqrt(1 - SHARED) * noise + math.sqrt(SHARED) * shared
     k = signal_scale(signal, noise, cell.signal_fraction)
     ptf, names = binding.columns[0], binding.columns[1:]
     response = pd.DataFrame({ptf: k * signal + noise}, index=binding.index)
@@ -241,7 +256,7 @@ def run_cell(cell: Cell, options: MethodOptions, replicates: tuple[int, int], ra
         for r in range(max(replicates)):
             seed = cell.seed(random_state, r)
             rows += [dict(replicate=r, seed=seed) | row for row in one_replicate(cell, options, seed, r >= replicates[0])]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=["replicate", "seed", "method", *METRICS])
 
 
 def _stored(folder: Path, cell: Cell, options: MethodOptions, replicates: tuple[int, int], random_state: int) -> Path:
@@ -319,6 +334,9 @@ class CalibrationConfig:
         "grid",
         metavar="NAMES",
     )
+    corner_truths: tuple[str, ...] = option(
+        ("main_effects", "both"), "Those of the truths that are also run in the corners of the grid.", "grid", metavar="NAMES"
+    )
     signal_fraction: tuple[str, ...] = option(("0.2", "0.05", "0.5"), "Share of the response's variance that acts.", "grid", metavar="LIST")
     n_genes: tuple[str, ...] = option(("800", "300", "2000"), "Numbers of genes.", "grid", metavar="LIST")
     n_tfs: tuple[str, ...] = option(("21", "51"), "Numbers of factors, the perturbed one included.", "grid", metavar="LIST")
@@ -326,8 +344,21 @@ class CalibrationConfig:
     noise_df: tuple[str, ...] = option(
         ("4", "2.5", "1000"), "Degrees of freedom of the noise: the fewer, the heavier its tails.", "grid", metavar="LIST"
     )
+    noise_binding: tuple[str, ...] = option(
+        ("0", "0.5"),
+        "How much noisier genes are that the pTF binds: change of the log noise level for one standard deviation of log binding.",
+        "grid",
+        metavar="LIST",
+    )
     n_replicates: int = option(20, "Data sets for each cell of the grid.", "study", low=2, metavar="N")
     n_fast: int = option(80, "Data sets for the methods that fit once: robust_ols and knockoff.", "study", low=0, metavar="N")
+    n_corners: int = option(
+        10,
+        "Data sets for each combination of the extremes of the grid, for the methods that fit once. 0: no combinations.",
+        "study",
+        low=0,
+        metavar="N",
+    )
     n_bootstraps: int = option(100, "Bootstraps of the published method.", "study", low=10, metavar="N")
     inference_q: float = option(0.1, "Nominal rate of the other methods.", "study", low=0, high=1, open_interval=True, metavar="RATE")
     random_state: int = option(0, "Seed. The same seed gives the same numbers.", "study", low=0, high=2**32 - 1, metavar="SEED")
@@ -336,6 +367,8 @@ class CalibrationConfig:
 
     def __post_init__(self):
         check_options(self)
+        if unknown := [name for name in (*self.changed_truths, *self.corner_truths) if name not in TRUTHS]:
+            raise InputError(f"truth {unknown[0]!r}: choose from {', '.join(TRUTHS)}")
         cells_of(self)
 
     def to_dict(self) -> dict:
@@ -344,7 +377,7 @@ class CalibrationConfig:
         return {name: ",".join(v) if isinstance(v, tuple) else v for name, v in values}
 
 
-AXES = {"signal_fraction": float, "n_genes": int, "n_tfs": int, "co_binding": float, "noise_df": float}
+AXES = {"signal_fraction": float, "n_genes": int, "n_tfs": int, "co_binding": float, "noise_df": float, "noise_binding": float}
 
 
 def _values(config: CalibrationConfig, axis: str) -> list[float]:
@@ -368,9 +401,15 @@ def cells_of(config: CalibrationConfig) -> list[Cell]:
             if truth in config.truths:
                 cells.append(Cell(truth, config.residuals[0], **base | change))
     for cell in cells:
-        SimulationConfig(n_genes=cell.n_genes, n_tfs=cell.n_tfs, co_binding=cell.co_binding, noise_df=cell.noise_df,
-                         signal_fraction=cell.signal_fraction, n_interactors=0, n_main_effects=0)  # fmt: skip
+        SimulationConfig(**{axis: getattr(cell, axis) for axis in AXES}, n_interactors=0, n_main_effects=0)  # refuses what is not possible
     return list(dict.fromkeys(cells))
+
+
+def corner_cells(config: CalibrationConfig) -> list[Cell]:
+    "Every combination of the extremes of the grid, for some truths, with the first kind of residuals."
+    ends = {axis: sorted({min(values), max(values)}) for axis, values in ((axis, _values(config, axis)) for axis in AXES)}
+    truths = [truth for truth in config.corner_truths if truth in config.truths]
+    return [Cell(truth, config.residuals[0], **dict(zip(ends, at))) for truth in truths for at in itertools.product(*ends.values())]
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #67631ff5
 MARKS = dict(zip((*PUBLISHED, *METHODS), "osDv^P*X"))
@@ -435,9 +474,11 @@ def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> 
     return fig
 
 
+AXIS_WORDS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
+
+
 def _change(row: dict, first: pd.Series) -> str:
-    words = {"signal_fraction": "signal", "n_genes": "genes", "n_tfs": "factors", "co_binding": "co-binding", "noise_df": "noise df"}
-    return next((f"{words[axis]} {row[axis]:g}" for axis in AXES if row[axis] != first[axis]), "base")
+    return next((f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items() if row[axis] != first[axis]), "base")
 
 # %% ../../nbs/known_truth/22_calibration.ipynb #ce5a74f7
 def coverage_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -489,18 +530,58 @@ def failures(summary: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
     ]
     return pd.DataFrame(rows).fillna("–")
 
+# %% ../../nbs/known_truth/22_calibration.ipynb #7e47fb7e
+def found_table(summary: pd.DataFrame) -> pd.DataFrame:
+    "Means over the cells with the first kind of residuals in which something interacts: power, wrong signs, rank."
+    words = {"power": "power", "wrong_sign": "wrong sign among found", "rank": "planted among the first as many"}
+    rows = summary[(summary["residuals"] == summary["residuals"].iloc[0]) & summary["metric"].isin(words)]
+    groups = rows.groupby(["method", "metric"], sort=False)
+    mean, error = groups["mean"].mean(), groups["error"].agg(lambda e: math.sqrt((e**2).sum()) / len(e))
+    table = (mean.map("{:.3f} ± ".format) + error.map("{:.3f}".format)).unstack("metric")
+    table = table.reindex(index=[m for m in LISTS if m in table.index], columns=[m for m in words if m in table])
+    return table.rename(columns=words).fillna("–").reset_index()
+
+
+def corner_table(corners: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
+    "For each truth and method: corners, in how many of them the rate does not hold, its mean and largest value, the mean power."
+    table, rows = verdicts(corners, q), []
+    for (truth, method), one in table.groupby(["truth", "method"], sort=False):
+        top, n = one.loc[one["fdr"].idxmax()], len(one)
+        rows.append(
+            {
+                "truth": truth,
+                "method": method,
+                "fails": f"{(~one['holds']).sum()} of {n}",
+                "mean rate": f"{one['fdr'].mean():.3f} ± {math.sqrt((one['error'] ** 2).sum()) / n:.3f}",
+                "largest rate": f"{top['fdr']:.2f} ± {top['error']:.2f}",
+                "there": _corner(top),
+                "mean power": f"{one['power'].mean():.2f}" if one["power"].notna().any() else "–",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _corner(row: pd.Series) -> str:
+    return ", ".join(f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items())
+
 # %% ../../nbs/known_truth/22_calibration.ipynb #87579958
 ABOUT = """Response tables with known truth, judged by every method. A cell is one combination of what is simulated; in it each method sees the same {n} data sets (robust_ols and knockoff {fast}). ± is the Monte Carlo error.
 ✗: the false discovery rate is above {q:g} by more than two Monte Carlo errors. *Stage 2*, *survivors*, *selected* and *beyond main effects* are lists of the published workflow ({levels});
-the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate."""
+the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate. Where no data set had a false interactor, ± is 0, and the rate may still be as large as
+3 / (number of data sets), at 95 %."""
+CORNERS = """Every combination of the smallest and the largest value of each option of the grid, {n} data sets each, {kind} residuals. Were a rate {q:g} exactly, about one corner in forty
+would be above it by more than two Monte Carlo errors."""
 
 
-def calibration_page(config: CalibrationConfig, summary: pd.DataFrame) -> str:
+def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: pd.DataFrame | None = None) -> str:
     "The page of a study, in the style of a run's report."
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-    def shown(html: str):
-        return new_code_cell("", outputs=[new_output("display_data", data={"text/html": html})])
+    def shown(table: pd.DataFrame):
+        whole = table.map(
+            lambda v: v.replace(" ± ", "\u00a0±\u00a0") if isinstance(v, str) else v
+        )  # a number and its error stay on one line
+        return new_code_cell("", outputs=[new_output("display_data", data={"text/html": block_table(whole, most=1000).html})])
 
     def drawn(figure: Figure):
         figure.savefig(text := io.StringIO(), format="svg", metadata={"Date": None})
@@ -515,20 +596,32 @@ def calibration_page(config: CalibrationConfig, summary: pd.DataFrame) -> str:
             + ABOUT.format(n=config.n_replicates, fast=max(config.n_replicates, config.n_fast), q=q, levels=levels)
         ),
         new_markdown_cell("## Where the rate holds"),
-        shown(block_table(failures(summary, q)).html),
+        shown(failures(summary, q)),
         drawn(rates_figure(summary, q)),
         new_markdown_cell("## False discovery rate in every cell"),
-        shown(block_table(rate_table(summary, q), most=1000).html),
+        shown(rate_table(summary, q)),
+        *([new_markdown_cell("## Power in every cell"), shown(rate_table(summary, q, "power"))] if power else []),
+        *(drawn(power_figure(summary, truth, q)) for truth in power),
         *(
-            [new_markdown_cell("## Power in every cell"), shown(block_table(rate_table(summary, q, "power"), most=1000).html)]
+            [
+                new_markdown_cell("## Power, signs and ranks\n\nMeans over the cells where something interacts."),
+                shown(found_table(summary)),
+            ]
             if power
             else []
         ),
-        *(drawn(power_figure(summary, truth, q)) for truth in power),
+        *(
+            [
+                new_markdown_cell("## Corners\n\n" + CORNERS.format(n=config.n_corners, kind=config.residuals[0], q=q)),
+                shown(corner_table(corners, q)),
+            ]
+            if corners is not None
+            else []
+        ),
         new_markdown_cell("## Coverage of the intervals\n\n" + "At 98 %. Terms that act, and terms that do not."),
-        shown(block_table(coverage_table(summary)).html),
+        shown(coverage_table(summary)),
         new_markdown_cell("## Options"),
-        shown(block_table(pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)).html),
+        shown(pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)),
     ]
     return page_of(new_notebook(cells=cells), "calibration")
 
@@ -543,9 +636,12 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
     except OSError as e:
         raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
     options = MethodOptions(config.n_bootstraps, q=q)
-    summary = calibration_study(
-        cells_of(config), options, config.n_replicates, config.n_fast, config.n_jobs, config.random_state, folder, progress
-    )
+    how = (config.n_jobs, config.random_state, folder, progress)
+    summary = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how)
+    corners = None
+    if config.n_corners and corner_cells(config):
+        corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
+        replace_file(folder / "corners.csv", corners.to_csv(index=False, lineterminator="\n"))
     replace_file(folder / "calibration.csv", summary.to_csv(index=False, lineterminator="\n"))
     replace_file(folder / "verdicts.csv", verdicts(summary, q).to_csv(index=False, lineterminator="\n"))
     figures = {"rates": rates_figure(summary, q)} | {
@@ -555,5 +651,5 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
         figure.savefig(folder / "figures" / f"{name}.svg", metadata={"Date": None})
         figure.savefig(folder / "figures" / f"{name}.png", dpi=110)
     replace_file(folder / "calibration.json", json_text(dict(parameters=config.to_dict(), versions=versions())))
-    replace_file(folder / "index.html", calibration_page(config, summary))
+    replace_file(folder / "index.html", calibration_page(config, summary, corners))
     return folder

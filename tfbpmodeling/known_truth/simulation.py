@@ -25,11 +25,11 @@ from ..modeling_data import predictor_values, read_table
 # %% auto #0
 __all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'FILES', 'NOISE_KINDS', 'ALIASES', 'ACTIVITY_DECIMALS', 'ACTIVITY_ARRAYS',
            'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names', 'bound_genes', 'binding_scores',
-           'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2', 'simulate_response', 'InteractionData',
-           'simulate_interactions', 'read_truth', 'TruthScore', 'score_against_truth', 'known_score', 'ActivityConfig',
-           'activity_kinds', 'activity_covariance', 'noise_covariance', 'motif_matrix', 'activity_noise',
-           'activity_replicate', 'ActivityData', 'simulate_activity', 'simulate_activities', 'save_simulation',
-           'load_simulation', 'known_activity']
+           'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2', 'noise_level', 'simulate_response',
+           'InteractionData', 'simulate_interactions', 'read_truth', 'TruthScore', 'score_against_truth', 'known_score',
+           'ActivityConfig', 'activity_kinds', 'activity_covariance', 'noise_covariance', 'motif_matrix',
+           'activity_noise', 'activity_replicate', 'ActivityData', 'simulate_activity', 'simulate_activities',
+           'save_simulation', 'load_simulation', 'known_activity']
 
 # %% ../../nbs/known_truth/20_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -82,6 +82,13 @@ class SimulationConfig:
     noise_sd: float = option(0.25, "Standard deviation of the noise, in log2 fold change.", "truth", low=1e-3, high=1e3)
     noise_df: float = option(
         4.0, "Degrees of freedom of the t-distributed noise: the fewer, the heavier its tails.", "truth", low=2.1, high=1e6
+    )
+    noise_binding: float = option(
+        0.0,
+        "How much noisier genes are that the perturbed factor binds: change of the log noise level for one standard deviation of log binding.",
+        "truth",
+        low=-2,
+        high=2,
     )
     random_state: int = option(42, "Seed. The same seed gives the same tables.", "truth", low=0, high=2**32 - 1, metavar="SEED")
 
@@ -228,6 +235,16 @@ def realised_r2(
     "R² = 1 − Σ(y − fitted)² / Σ(y − mean y)², with a mean for each condition."
     return float(1 - ((response - fitted) ** 2).sum() / ((response - response.mean(axis=0)) ** 2).sum())
 
+# %% ../../nbs/known_truth/20_simulation.ipynb #07ca55dd
+def noise_level(
+    binding: np.ndarray,  # (n_genes,) of the perturbed factor, not negative
+    slope: float,  # change of the log level for one standard deviation of log binding
+) -> np.ndarray:  # (n_genes,) of mean square 1
+    "Relative noise of each gene."
+    z = np.log(binding + 0.1)
+    level = np.exp(slope * (z - z.mean()) / z.std())
+    return level / np.sqrt((level**2).mean())
+
 # %% ../../nbs/known_truth/20_simulation.ipynb #d455b57d
 INTERCEPT = -0.02  # log2 fold change of a gene without any binding
 
@@ -242,6 +259,7 @@ def simulate_response(
     ptf, seed, df = str(predictors.columns[index]), config.random_state, config.noise_df
     planted = _planted_strengths(predictors, bound, ptf, config, random_stream(seed, "truth", index))
     noise = random_stream(seed, "noise", index).standard_t(df, len(predictors)) * config.noise_sd / math.sqrt(df / (df - 2))
+    noise = noise * noise_level(predictors[ptf].to_numpy(), config.noise_binding)
     noise -= noise.mean()
     columns = term_columns(predictors, [term for kind in planted.values() for term in kind])
     strengths = np.array([s for kind in planted.values() for s in kind.values()])
