@@ -543,6 +543,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                         'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration._finish_cell': ( 'known_truth/calibration.html#_finish_cell',
                                                                                                              'tfbpmodeling/known_truth/calibration.py'),
+                                                      'tfbpmodeling.known_truth.calibration._on_one_line': ( 'known_truth/calibration.html#_on_one_line',
+                                                                                                             'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration._panel': ( 'known_truth/calibration.html#_panel',
                                                                                                        'tfbpmodeling/known_truth/calibration.py'),
                                                       'tfbpmodeling.known_truth.calibration._signal': ( 'known_truth/calibration.html#_signal',

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import html
 import io
 import itertools
 import json
 import math
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +31,7 @@ from ..interactor_significance import robust_fits, survivors
 from .simulation import SimulationConfig, noise_level, signal_scale, simulate_predictors
 from ..modeling_data import EXACT, ModelingData, make_modeling_data
 from ..plots import BLUE, ORANGE
-from ..report import block_table, number, page_of
+from ..report import Block, block_table, number, page_of
 from ..workflow import stages_that_count
 
 # %% auto #0
@@ -470,6 +472,7 @@ def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> 
         _panel(ax, table, value, error, names, labels)
         ax.set(xlabel=words)
     axes[1].axvline(q, color="0.2", lw=0.9, ls="--")
+    axes[0].set_title(f"truth: {truth}", loc="left", fontsize=10)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return fig
 
@@ -573,14 +576,16 @@ CORNERS = """Every combination of the smallest and the largest value of each opt
 would be above it by more than two Monte Carlo errors."""
 
 
+def _on_one_line(text: str) -> Block:
+    return Block(f'<span style="white-space: nowrap">{html.escape(text)}</span>')
+
+
 def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: pd.DataFrame | None = None) -> str:
     "The page of a study, in the style of a run's report."
     from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
     def shown(table: pd.DataFrame):
-        whole = table.map(
-            lambda v: v.replace(" ± ", "\u00a0±\u00a0") if isinstance(v, str) else v
-        )  # a number and its error stay on one line
+        whole = table.map(lambda v: _on_one_line(v) if v in (*TRUTHS, *LISTS) or re.search(" ± | of ", str(v)) else v)
         return new_code_cell("", outputs=[new_output("display_data", data={"text/html": block_table(whole, most=1000).html})])
 
     def drawn(figure: Figure):
