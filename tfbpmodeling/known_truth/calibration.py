@@ -642,13 +642,14 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
         raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
     options = MethodOptions(config.n_bootstraps, q=q)
     how = (config.n_jobs, config.random_state, folder, progress)
+    digits = dict(index=False, lineterminator="\n", float_format="%.10g")  # the same with another build of the libraries
     summary = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how)
     corners = None
     if config.n_corners and corner_cells(config):
         corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
-        replace_file(folder / "corners.csv", corners.to_csv(index=False, lineterminator="\n"))
-    replace_file(folder / "calibration.csv", summary.to_csv(index=False, lineterminator="\n"))
-    replace_file(folder / "verdicts.csv", verdicts(summary, q).to_csv(index=False, lineterminator="\n"))
+        replace_file(folder / "corners.csv", corners.to_csv(**digits))
+    replace_file(folder / "calibration.csv", summary.to_csv(**digits))
+    replace_file(folder / "verdicts.csv", verdicts(summary, q).to_csv(**digits))
     figures = {"rates": rates_figure(summary, q)} | {
         f"power_{t}": power_figure(summary, t, q) for t in ("interactions", "both") if t in config.truths
     }
