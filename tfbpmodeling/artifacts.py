@@ -453,8 +453,8 @@ def read_run(
     if not (folder / "run.json").is_file():
         raise InputError(f"{folder} is not a run directory: it has no run.json")
     facts = _read_json(folder / "run.json")
-    if "perturbed_tf" not in facts:
-        raise InputError(f"{folder} holds no run of the main job, but of {facts.get('command', 'another command')}: run that command again")
+    if "command" in facts:
+        raise InputError(f"{folder} holds no run of the main job, but of {facts['command']}: run that command again")
     if facts["status"] != "done":
         raise InputError(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
     config = Config(**facts["parameters"])

@@ -561,6 +561,9 @@ def make_parser(command: str | None = None) -> Parser:
     about, add, _, example = COMMANDS[command]
     parser = Parser(prog=f"tfbpmodeling {command}", description=about, epilog=f"example:\n  tfbpmodeling {command} {example}")
     add(parser)
+    needed = [a for a in parser._actions if a.required]
+    words = [f"{a.option_strings[0]} {a.metavar}" if a.option_strings else a.metavar for a in needed]
+    parser.usage = " ".join([f"tfbpmodeling {command}", *words, "[options]"])  # the rest is listed below it, group by group
     return parser
 
 
