@@ -77,7 +77,7 @@ test: export MPLBACKEND = Agg
 test: $(VENV)/installed-dev browser axe
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/sequence $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/sequence $(PYTEST_OPTIONS)
 
 test-sequence: export MPLBACKEND = Agg
 test-sequence: $(VENV)/installed-sequence
