@@ -1,6 +1,6 @@
 # make demo    install the package here and run it on generated data with known truth
 # make test    everything that must hold: notebooks in step with the package, notebooks run, tests
-# make test-slow  the tests that take minutes: the full acceptance of the mixed model
+# make test-slow  the tests that take minutes: the full acceptance of the mixed model, the largest sizes
 # make test-sequence  what needs PyTorch or memelite: the TFBS network, motif hits (installs the extra: 0.2 GB with a CPU build, else gigabytes)
 # make stress  the faults of a batch (kills, full disk, signals) ten times in a row: 20 to 40 minutes
 # make bench   our lasso against scikit-learn's, measured now on this machine
@@ -87,7 +87,7 @@ test-sequence: $(VENV)/installed-sequence
 
 test-slow: export MPLBACKEND = Agg
 test-slow: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -m slow tests/test_motif_activity.py $(PYTEST_OPTIONS)
+	$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
 
 check: $(VENV)/installed-dev
 	$(BIN)/python -m pytest tests/test_house.py

@@ -12,3 +12,9 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared is not here: real tables and golden runs are only compared where it is")
     return folder
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    "Runs of this process write no figures, which take most of the time of a small run and have tests of their own."
+    monkeypatch.setattr("tfbpmodeling.report.write_figures", lambda *_: None)

@@ -143,7 +143,7 @@ def test_the_summary_is_what_the_runs_say(mixed):
     assert table.loc[table["interactor"] == "A", "interactor_name"].unique() == ["ABF1"]
 
 
-def test_a_run_of_a_batch_is_a_single_run(mixed, tmp_path):
+def test_a_run_of_a_batch_is_a_single_run(mixed, tmp_path, no_figures):
     "The same files to the byte, but for the table that stands once and the indices that are left out."
     place, argv, files = mixed
     single = ["linear_perturbation_binding_modeling", *words(files), *LINES, "--perturbed_tf", "P", "--output_dir", str(tmp_path)]
@@ -199,7 +199,7 @@ def test_overwrite_computes_again_with_other_options(calm, tables, tmp_path):
     assert list(batch.factors) == ["Q"] and read_run(tmp_path / "D" / "Q").config.n_bootstraps == 41
 
 
-def test_two_at_once_and_transformed_predictors(tables, tmp_path):
+def test_two_at_once_and_transformed_predictors(tables, tmp_path, no_figures):
     "The shared table is not transformed, because a transform depends on the genes of the run; reading back transforms it as the run did."
     notebook = lean_notebook(tmp_path / "lean.ipynb")
     config = BatchConfig(
@@ -254,7 +254,7 @@ def test_the_batch_refuses_what_has_no_meaning(tables, tmp_path, capsys, monkeyp
         assert says in capsys.readouterr().err and not (tmp_path / "D").exists(), extra
 
 
-def test_a_folder_of_single_runs_is_not_touched(tables, tmp_path, capsys):
+def test_a_folder_of_single_runs_is_not_touched(tables, tmp_path, capsys, no_figures):
     single = [
         "linear_perturbation_binding_modeling",
         *words(tables),

@@ -1116,6 +1116,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tfbpmodeling.report.data_block': ('report.html#data_block', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.hand_over': ('report.html#hand_over', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.handed_over': ('report.html#handed_over', 'tfbpmodeling/report.py'),
+                                     'tfbpmodeling.report.import_nbformat': ('report.html#import_nbformat', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.interval': ('report.html#interval', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.log_file': ('report.html#log_file', 'tfbpmodeling/report.py'),
                                      'tfbpmodeling.report.master_notebook': ('report.html#master_notebook', 'tfbpmodeling/report.py'),

@@ -52,7 +52,7 @@ from tfbpmodeling.modeling_data import (
     store_tables,
 )
 from .overview import write_overview
-from .report import BadInput, InBatch, NotebookError, partial_page, read_notebook, run_to_directory
+from .report import BadInput, InBatch, NotebookError, import_nbformat, partial_page, read_notebook, run_to_directory
 from .workflow import choose_seed, make_plan
 
 log = logging.getLogger("tfbpmodeling")
@@ -484,6 +484,7 @@ def serve() -> None:
     sys.path.insert(0, "")  # as a kernel has it
     inbox = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
+    import_nbformat()
     import papermill  # noqa: F401  the first run need not wait for it
 
     os.write(replies, b'{"ready": true}\n')

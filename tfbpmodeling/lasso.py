@@ -773,7 +773,7 @@ class SumsStore:
         if b not in self.kept:
             return None
         at = np.append(self.columns, [len(self.index) - 2, len(self.index) - 1])
-        M = self.kept[b][:, self.index[np.ix_(at, at)]]
+        M = np.take(self.kept[b], self.index[np.ix_(at, at)], axis=1)  # in the order of memory that the kernels are compiled for
         return Sums(M, np.ones(len(self.columns), dtype=bool), np.empty((0, len(at))), np.zeros(len(M) + 1, dtype=np.int64))
 
 # %% ../nbs/03_lasso.ipynb #bda8ce99

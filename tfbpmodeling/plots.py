@@ -703,7 +703,7 @@ def _clip(ax: Axes, y: np.ndarray) -> None:
 def _small_png(png: bytes) -> bytes:
     "The same image with at most 255 colours: a third of the size."
     Image.open(io.BytesIO(png)).convert("RGB").quantize(255, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        file := io.BytesIO(), "PNG", optimize=True
+        file := io.BytesIO(), "PNG"
     )
     return file.getvalue()
 

@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -41,9 +42,9 @@ log = logging.getLogger("tfbpmodeling")
 __all__ = ['log', 'KERNEL_LOG', 'PLOT_FOLDERS', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over',
            'handed_over', 'write_figures', 'show', 'Block', 'number', 'interval', 'block_table', 'data_block',
            'stage_block', 'best_block', 'comparison_block', 'robust_block', 'sureness_block', 'chance_words',
-           'summary_block', 'about_block', 'master_notebook', 'tagged', 'parameters_of', 'read_notebook',
-           'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'BadInput',
-           'InBatch', 'run_to_directory', 'partial_page', 'report_again']
+           'summary_block', 'about_block', 'master_notebook', 'tagged', 'parameters_of', 'import_nbformat',
+           'read_notebook', 'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of',
+           'write_page', 'BadInput', 'InBatch', 'run_to_directory', 'partial_page', 'report_again']
 
 # %% ../nbs/10_report.ipynb #40c6fee0
 @contextmanager
@@ -560,11 +561,28 @@ def parameters_of(
     return found
 
 
+def import_nbformat():  # the module
+    """nbformat, without the grammar of internet addresses that jsonschema builds at its import where Jupyter's servers are installed.
+
+    It takes two seconds of every process, and nothing in a notebook is checked with it.
+    """
+    grammar = "rfc3987_syntax"
+    hide = "jsonschema" not in sys.modules and grammar not in sys.modules
+    if hide:
+        sys.modules[grammar] = None
+    try:
+        import nbformat
+    finally:
+        if hide:
+            del sys.modules[grammar]
+    return nbformat
+
+
 def read_notebook(
     path: str | None = None,  # a changed copy; None: the master notebook
 ):  # nbformat node
     "The notebook to run. InputError where it is none, or its parameters are not the options of a run."
-    import nbformat
+    nbformat = import_nbformat()
 
     try:
         text = master_notebook() if path is None else Path(path).read_text(encoding="utf-8")
@@ -805,7 +823,7 @@ def write_page(
     failure: str = "",
 ) -> None:
     "report.ipynb and report.html, each whole or not at all."
-    import nbformat
+    nbformat = import_nbformat()
 
     notebook = tidy_notebook(nbformat.read(executed, as_version=4))
     for name, text in (("report.ipynb", nbformat.writes(notebook) + "\n"), ("report.html", page_of(notebook, title, failure))):
