@@ -212,7 +212,11 @@ def json_text(value) -> str:
     return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def write_csv(path: Path, table: pd.DataFrame, index: bool = False) -> None:
+def write_csv(
+    path: Path,
+    table: pd.DataFrame,  # any shape; column names are text
+    index: bool = False,  # write the row names too
+) -> None:
     "Write a table with full precision and \\n line ends."
     table.to_csv(path, index=index, lineterminator="\n")
 
@@ -220,7 +224,10 @@ def write_csv(path: Path, table: pd.DataFrame, index: bool = False) -> None:
 TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names
 
 
-def read_csv(path: Path, text: tuple[str, ...] = TEXT) -> pd.DataFrame:
+def read_csv(
+    path: Path,
+    text: tuple[str, ...] = TEXT,  # columns that are never read as numbers
+) -> pd.DataFrame:  # rows and columns as written
     "Read a table that write_csv wrote: numbers to the bit, names and headings exactly as written."
     headings = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0].tolist()
     words = {name: str for name in headings if name in text}
@@ -256,7 +263,9 @@ EMPTY_STAGE = {
 }  # columns of each table
 
 
-def stage_tables(results: BootstrapModelResults | None) -> dict[str, pd.DataFrame]:
+def stage_tables(
+    results: BootstrapModelResults | None,  # None: the stage did not run
+) -> dict[str, pd.DataFrame]:  # name of the file -> its rows
     "The CSV tables of a bootstrap stage."
     if results is None:
         return {name: pd.DataFrame(columns=columns.split()) for name, columns in EMPTY_STAGE.items()}

@@ -142,12 +142,17 @@ class BootstrapModelResults:
         return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, alphas)
 
 
-def intervals_by_level(coefs: pd.DataFrame, ci_level: float) -> dict[str, dict[str, tuple[float, float]]]:
+def intervals_by_level(
+    coefs: pd.DataFrame,  # (n_bootstraps, n_terms)
+    ci_level: float,  # per cent
+) -> dict[str, dict[str, tuple[float, float]]]:
     "Intervals at the run's level, then at the standard ones: level as text -> term -> (low, high)."
     return {str(float(level)): intervals(coefs, level) for level in dict.fromkeys((float(ci_level), *LEVELS))}
 
 # %% ../nbs/04_bootstrap_model_results.ipynb #fb069836
-def draw_summary(coefs: pd.DataFrame) -> pd.DataFrame:
+def draw_summary(
+    coefs: pd.DataFrame,  # (n_bootstraps, n_terms)
+) -> pd.DataFrame:  # (n_terms, 4), in response per unit of the term, or shares of draws
     "Mean, median, selection frequency and sign consistency of each term (index = term)."
     values = coefs.to_numpy()
     up, down = (values > 0).sum(axis=0), (values < 0).sum(axis=0)
@@ -161,7 +166,10 @@ def draw_summary(coefs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(columns, index=pd.Index(coefs.columns, dtype=object, name="term"))
 
 
-def interval_table(coefs: pd.DataFrame, ci_dict: dict) -> pd.DataFrame:
+def interval_table(
+    coefs: pd.DataFrame,  # (n_bootstraps, n_terms)
+    ci_dict: dict,  # from `intervals_by_level`
+) -> pd.DataFrame:  # (n_levels · n_terms, 9)
     "confidence_intervals.csv: term, level, low, high, significant, mean, median, selection_frequency, sign_consistency."
     rows = [
         (term, float(level), low, high, low > 0 or high < 0) for level, bounds in ci_dict.items() for term, (low, high) in bounds.items()
@@ -170,7 +178,10 @@ def interval_table(coefs: pd.DataFrame, ci_dict: dict) -> pd.DataFrame:
     return table.join(draw_summary(coefs), on="term")
 
 
-def importance_table(coefs: pd.DataFrame, bounds: dict[str, tuple[float, float]]) -> pd.DataFrame:
+def importance_table(
+    coefs: pd.DataFrame,  # (n_bootstraps, n_terms)
+    bounds: dict[str, tuple[float, float]],  # term -> interval at the level of the run
+) -> pd.DataFrame:  # (n_terms, 6)
     "feature_importance.csv: rank, term, mean_abs_coef, selection_frequency, interval_distance_from_zero, kept."
     summary = draw_summary(coefs)
     low, high = np.array([bounds[t] for t in coefs.columns], dtype=float).reshape(-1, 2).T
@@ -206,7 +217,9 @@ def bootstrap(
     )
 
 
-def statistics_table(fits: BootstrapLassoCV) -> pd.DataFrame:
+def statistics_table(
+    fits: BootstrapLassoCV,  # fitted
+) -> pd.DataFrame:  # n_bootstraps rows
     "model_statistics.csv: one row per bootstrap."
     at = (fits.alphas_ == fits.alpha_[:, None]).argmax(axis=1)
     columns = dict(
@@ -223,7 +236,9 @@ def statistics_table(fits: BootstrapLassoCV) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def cv_curve_table(fits: BootstrapLassoCV) -> pd.DataFrame:
+def cv_curve_table(
+    fits: BootstrapLassoCV,  # fitted
+) -> pd.DataFrame:  # n_alphas rows; errors in squared units of the response
     "cv_curve.csv: the cross-validation error along the grid of alphas, over bootstraps."
     n = fits.alphas_.shape[1]
     columns = dict(

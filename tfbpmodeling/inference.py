@@ -173,7 +173,11 @@ def hc3_fit(
     return coef, np.where(unknown, np.nan, se), len(y) - int(keep.sum())
 
 
-def p_values(coef: np.ndarray, se: np.ndarray, n_free: int) -> np.ndarray:
+def p_values(
+    coef: np.ndarray,  # (n_terms,)
+    se: np.ndarray,  # (n_terms,) standard errors
+    n_free: int,  # degrees of freedom
+) -> np.ndarray:  # (n_terms,)
     "Two-sided p-values by Student's t; 1 where there is no error."
     if n_free < 1:
         return np.ones(len(coef))
@@ -227,7 +231,10 @@ def aggregated_p_values(
     return np.minimum(1, (1 - np.log(gamma_min)) * lowest)
 
 # %% ../nbs/06_inference.ipynb #2d164045
-def without(beside: np.ndarray, *arrays: np.ndarray) -> list[np.ndarray]:
+def without(
+    beside: np.ndarray,  # (n_genes, n_columns)
+    *arrays: np.ndarray,  # (n_genes,) or (n_genes, any)
+) -> list[np.ndarray]:  # as the arrays
     "What is left of each array when the columns of `beside` are fitted to it."
     u, s, _ = np.linalg.svd(beside / np.maximum(np.linalg.norm(beside, axis=0), 1e-300), full_matrices=False)
     u = u[:, s > 1e-9 * s[0]]
@@ -365,7 +372,9 @@ def knockoff_q(W: np.ndarray) -> np.ndarray:  # (m,) at most 1
     return np.array([best[np.searchsorted(at, w)] if w > 0 else 1.0 for w in W])
 
 # %% ../nbs/06_inference.ipynb #0998be0e
-def require_knockoffs(design: InferenceDesign) -> tuple[np.ndarray, np.ndarray]:
+def require_knockoffs(
+    design: InferenceDesign,
+) -> tuple[np.ndarray, np.ndarray]:  # (n_genes, n_terms), (n_genes,)
     "Interactors and response without everything else, interactors of length 1. InputError where knockoffs cannot be made."
     nuisance, m, touched = design.nuisance, len(design.terms), int(design.touched.sum())
     if 2 * m > touched or len(design.y) - nuisance.shape[1] < 2 * m:

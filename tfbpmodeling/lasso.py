@@ -154,18 +154,20 @@ def fold_sums(
     "The sums of each fold."
     X, rows, starts = sample
     full = ~bare[rows]
-    inner = np.concatenate([[0], np.cumsum(full)])[starts]
+    inside, inner = rows[full], np.concatenate([[0], np.cumsum(full)])[starts]
     p, folds = X.shape[1], list(zip(inner, inner[1:]))
-    Z = np.empty((inner[-1], p + 2)) if space is None else space[: inner[-1]]
-    gather_rows(X, y, weights, rows[full], shift, Z)
-    row_form = p > 3 * len(Z) if row_form is None else row_form
+    row_form = p > 3 * len(inside) if row_form is None else row_form
+    n_rows = inner[-1] if row_form else np.diff(inner).max()  # one fold after the other in the same memory stays in the cache
+    Z = np.empty((n_rows, p + 2)) if space is None else space[:n_rows]
     M = np.empty((len(folds), p + 2, p + 2))
     for k, (a, b) in enumerate(folds):
+        of_fold = Z[a:b] if row_form else Z[: b - a]
+        gather_rows(X, y, weights, inside[a:b], shift, of_fold)
         if row_form:
-            M[k, np.arange(p), np.arange(p)] = (Z[a:b, :p] ** 2).sum(axis=0)
-            M[k, p:] = Z[a:b, p:].T @ Z[a:b]
+            M[k, np.arange(p), np.arange(p)] = (of_fold[:, :p] ** 2).sum(axis=0)
+            M[k, p:] = of_fold[:, p:].T @ of_fold
         else:
-            np.matmul(Z[a:b].T, Z[a:b], out=M[k])
+            np.matmul(of_fold.T, of_fold, out=M[k])
     rest = rows[~full]
     outside = np.column_stack([y[rest] - shift[p], np.ones(len(rest))]) * np.sqrt(weights[rest])[:, None]
     for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
@@ -651,8 +653,8 @@ def choose_alpha(
 def cross_validate(
     sums: Sums,
     sample: Sample,
-    alphas: np.ndarray,
-    max_iter: int,
+    alphas: np.ndarray,  # (n_alphas,) falling
+    max_iter: int,  # solves at one alpha
 ) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_alphas, n_folds), NaN for a fold without weight; all solved
     "Fit on all folds but one, judge on that one."
     weight = sums.M[:, -1, -1]
@@ -679,8 +681,11 @@ class LassoFit:
     near_tie: bool  # another alpha was as good to 1e-6
 
 
-def column_shift(X: np.ndarray, y: np.ndarray) -> np.ndarray:
-    "Median of each term and of the response (n_terms + 1,)."
+def column_shift(
+    X: np.ndarray,  # (n_genes, n_terms)
+    y: np.ndarray,  # (n_genes,)
+) -> np.ndarray:  # (n_terms + 1,)
+    "Median of each term and of the response."
     return np.append(np.median(X, axis=0), np.median(y))
 
 
@@ -701,7 +706,14 @@ def lasso_cv(
     return fit_sums(sums, sample, shift, n_alphas, eps, max_iter)
 
 
-def fit_sums(sums: Sums, sample: Sample, shift: np.ndarray, n_alphas: int, eps: float, max_iter: int) -> LassoFit:
+def fit_sums(
+    sums: Sums,
+    sample: Sample,
+    shift: np.ndarray,  # (n_terms + 1,), from `column_shift`
+    n_alphas: int,
+    eps: float,  # smallest alpha as a share of the largest
+    max_iter: int,  # solves at one alpha
+) -> LassoFit:
     "The cross-validated lasso, once the sums are there."
     n_folds = len(sums.M)
     total = training(sums, n_folds)

@@ -292,7 +292,11 @@ def _refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) 
     )
 
 # %% ../nbs/01_modeling_data.ipynb #58e691f0
-def predictor_values(predictors: pd.DataFrame, where: str, role: str = "predictors are numbers") -> pd.DataFrame:
+def predictor_values(
+    predictors: pd.DataFrame,  # (n_genes, n_factors), of any types
+    where: str,  # what an error calls the table
+    role: str = "predictors are numbers",  # the rule, for an error
+) -> pd.DataFrame:  # (n_genes, n_factors) float64
     "Every column as numbers."
     values = np.empty(predictors.shape, order="F")
     for j in range(predictors.shape[1]):

@@ -51,7 +51,7 @@ def standardised_effects(
 
 # %% ../nbs/11_overview.ipynb #a1e698c6
 def ranked(
-    interactors: pd.DataFrame,
+    interactors: pd.DataFrame,  # interactors.csv: a row for each survivor
 ) -> pd.DataFrame:  # the same rows; columns effect and both_ways added
     "The survivors: those beyond main effects first, then the surest."
     table = interactors.reset_index(drop=True)
@@ -230,7 +230,7 @@ def survivor_distribution(
 # %% ../nbs/11_overview.ipynb #37dd2dfe
 def overview_figures(
     table: pd.DataFrame,  # from `ranked`
-    summary: pd.DataFrame,
+    summary: pd.DataFrame,  # summary.csv: a row for each perturbed TF
     level: float = 98.0,  # --all_data_ci_level
 ) -> list[FigureSpec]:  # empty where nothing survived
     "The figures of a batch: heatmap and survivor_distribution."
@@ -267,8 +267,8 @@ OUTCOMES = {
 
 
 def outcomes_of(
-    batch: dict,
-    interactors: pd.DataFrame,
+    batch: dict,  # batch.json
+    interactors: pd.DataFrame,  # interactors.csv
 ) -> dict[str, str]:  # perturbed TF -> key of OUTCOMES
     "What became of each factor."
     found = set(interactors["perturbed_tf"])
@@ -481,7 +481,9 @@ def hub_table(page: _Page, most: int = 10) -> Table:
     return make_table("Interactors found with most factors", ["interactor", "factors", "beyond main effects", "positive", "negative"], rows)
 
 # %% ../nbs/11_overview.ipynb #fad0a263
-def chance_totals(summary: pd.DataFrame) -> tuple[float, float, int, int] | None:
+def chance_totals(
+    summary: pd.DataFrame,  # summary.csv
+) -> tuple[float, float, int, int] | None:
     "Survivors by chance over all factors with permutations: mean, Monte Carlo error, survivors found, factors. None where there are none."
     if "null_survivors" not in summary or not (has := pd.to_numeric(summary["null_survivors"]).notna()).any():
         return None
@@ -570,12 +572,14 @@ def _pairs_words(page: _Page) -> str:
 
 # %% ../nbs/11_overview.ipynb #4eb48c29
 def parameter_table(page: _Page) -> Table:
+    "Options of the batch beside their defaults."
     default = Config().to_dict()
     rows = [[name, "" if v is None else str(v), v != default[name] if name in default else ""] for name, v in page.parameters.items()]
     return make_table("Parameters", ["option", "value", "changed"], rows)
 
 
 def time_table(page: _Page) -> Table:
+    "How long the batch took, and how many fits it made in a second."
     batch, seconds = page.batch, pd.to_numeric(page.summary["seconds"]).sum()
     rows = [["started", batch.get("started")], ["ended", batch.get("ended")], ["from start to end", _elapsed(batch)], ["all factors together", _duration(seconds)],
             ["factors at once", batch.get("n_jobs")], ["lasso fits per second", batch.get("fits_per_second")]]  # fmt: skip

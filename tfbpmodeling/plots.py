@@ -274,7 +274,9 @@ def strongest_terms(
     return list(term_sureness(results).index[: len(results.kept) or most][:most])
 
 
-def term_sureness(results: BootstrapModelResults) -> pd.DataFrame:
+def term_sureness(
+    results: BootstrapModelResults,
+) -> pd.DataFrame:  # (n_terms, 6)
     "All terms, surest first: kept, then by the share of draws with the commoner sign. Columns kept, in_model, same_sign, low, high, median."
     draws = results.bootstrap_coefs_df.to_numpy()
     bounds = results.ci_dict[next(iter(results.ci_dict))]

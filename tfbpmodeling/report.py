@@ -213,7 +213,7 @@ def _cell(value: Any, first: bool) -> str:
 
 
 def block_table(
-    table: pd.DataFrame,
+    table: pd.DataFrame,  # any shape; the first column names the rows
     caption: str = "",  # plain text
     most: int = 60,  # rows
     sort: bool = True,  # whether the page may sort it
@@ -783,7 +783,7 @@ def _shell():
 # %% ../nbs/10_report.ipynb #dab8aaf3
 def tidy_notebook(
     notebook,  # nbformat node, executed by papermill
-):
+):  # nbformat node
     "The executed notebook without papermill's notes and banners; run again, it writes nothing."
     notebook = copy.deepcopy(notebook)
     notebook.cells = [c for c in notebook.cells if not {"papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
