@@ -11,7 +11,7 @@ from latex2mathml.converter import convert
 ROOT = Path(__file__).resolve().parents[1]
 MATHS = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.DOTALL)
 KATEX = re.compile(r"<link[^>]*katex[^>]*>|<script[^>]*katex[^>]*>\s*</script>|<script[^>]*auto-render[^>]*>\s*</script>")
-SCROLLS = re.compile(r"<(pre|div)(?= class=\"(?:sourceCode|cell-output))")
+SCROLLS = re.compile(r'<(pre|div(?= class="(?:sourceCode|cell-output|sd-table)))(?![^>]*tabindex)')
 FROM_THE_NET = re.compile(
     r'<(?:script|img|iframe)[^>]*\ssrc="(?:https?:)?//[^"]*"|<link[^>]*rel="stylesheet"[^>]*href="(?:https?:)?//[^"]*"'
 )
