@@ -620,7 +620,7 @@ def held_out_errors(
 ) -> np.ndarray:  # (n_models,)
     "Weighted mean squared error of each model on one fold."
     v, M, at = models, sums.M[fold], np.flatnonzero(models.any(axis=0))
-    if 2 * len(at) <= len(M):
+    if 2 * len(at) <= len(M) or not sums.known.all():  # rows of terms that entered no model hold nothing yet
         v, M = models[:, at], M[at][:, at]
     return np.maximum(np.einsum("ij,ij->i", v @ M, v), 0) / sums.M[fold, -1, -1]
 
