@@ -25,7 +25,7 @@ INSTALL = $(BIN)/python -m pip install -qq --no-compile
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: help demo test test-slow test-sequence check sync stress bench edit export docs clean distclean browser axe
+.PHONY: help demo test test-slow test-sequence check stress bench edit export docs clean distclean browser axe
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile

@@ -60,6 +60,7 @@ from tfbpmodeling.report import (
     Block,
     block_table,
     handed_over,
+    import_nbformat,
     interval,
     log_file,
     master_notebook,
@@ -829,9 +830,7 @@ def activity_files(folder: Path, result: MotifActivity, started: datetime, figur
 
 
 def _activity_page(folder: Path, config: MotifActivityConfig) -> None:
-    import nbformat
-
-    notebook = nbformat.reads(master_notebook(ACTIVITY_MASTER), as_version=4)
+    notebook = import_nbformat().reads(master_notebook(ACTIVITY_MASTER), as_version=4)
     with handed_over(folder):
         run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | dict(run_folder=str(folder.resolve())))
     write_page(folder, folder / EXECUTED, "Motif activity: report")

@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import html
 import importlib.metadata
-import importlib.resources
 import json
 import logging
 import warnings
@@ -33,7 +32,17 @@ from ..artifacts import run_directory, versions, write_json
 from ..config import InputError, check_options, did_you_mean, option
 from ..modeling_data import input_file, read_table
 from ..plots import COLOURS, GREY, MARKERS, WIDTH, FigureSpec, drawing_style
-from ..report import EXECUTED, Block, block_table, handed_over, log_file, run_notebook, write_page
+from tfbpmodeling.report import (
+    EXECUTED,
+    Block,
+    block_table,
+    handed_over,
+    import_nbformat,
+    log_file,
+    master_notebook,
+    run_notebook,
+    write_page,
+)
 from .annotations import _axes, information_content, plot_logo
 from tfbpmodeling.sequence.motifs import (
     COMPLEMENT,
@@ -1035,8 +1044,6 @@ def tfbs_to_directory(
     progress: Progress = None,
 ) -> tuple[Path, dict]:  # the folder, and its metrics
     "One run, from files to a complete directory with a page."
-    import nbformat
-
     for module in ("torch", "tangermeme", "safetensors"):
         need_extra(module, "sequence", "tfbs")
     target, started = Path(config.output_dir), datetime.now()
@@ -1045,7 +1052,7 @@ def tfbs_to_directory(
     load_labelled(config)  # the user's mistakes show here, before a kernel starts
     if config.motifs:
         read_motifs(config.motifs)
-    text = (importlib.resources.files("tfbpmodeling") / "notebooks" / MASTER).read_text(encoding="utf-8")
+    notebook = import_nbformat().reads(master_notebook(MASTER), as_version=4)
     with (
         run_directory(SimpleNamespace(output_dir=str(target.parent), overwrite=config.overwrite), name=target.name) as folder,
         log_file(folder / "tfbs.log"),
@@ -1053,7 +1060,7 @@ def tfbs_to_directory(
         try:
             with handed_over(folder, progress):
                 run_notebook(
-                    nbformat.reads(text, as_version=4),
+                    notebook,
                     folder / EXECUTED,
                     dataclasses.asdict(config) | {"run_folder": str(folder.resolve())},
                 )
