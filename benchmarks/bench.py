@@ -31,7 +31,7 @@ from tfbpmodeling.lasso import (
     make_row,
     rows_by_fold,
     stratified_folds,
-    training,
+    training_sets,
 )
 from tfbpmodeling.modeling_data import load_modeling_data
 
@@ -125,7 +125,7 @@ def measured(fit: Callable, n_bootstraps: int, repeats: int) -> tuple[float, tup
 
 def compare(name: str, X, y, strata, n_bootstraps: int, repeats: int, tight: bool) -> None:
     "One block of the table."
-    at_once = 128 if X.shape[1] < 500 else 16 if X.shape[1] < 1000 else n_bootstraps  # ours is fast, and a run has 1000 of them
+    at_once = 256 if X.shape[1] < 500 else 16 if X.shape[1] < 1000 else n_bootstraps  # ours is fast, and a run has 1000 of them
     weights = resamples(len(y), at_once)
     few, size = weights[:n_bootstraps], f"{name} {X.shape[0]} × {X.shape[1]}".strip()
     two, (alphas, coefs) = measured(lambda: ours(X, y, strata, weights[:at_once], 2), at_once, repeats)
@@ -161,7 +161,7 @@ def one_path(X, y, strata) -> tuple[np.ndarray, np.ndarray]:
     w, shift = resamples(len(y), 1)[0], column_shift(X, y)
     sample = Sample(X, *rows_by_fold(w := w.astype(np.float64), stratified_folds(strata, 4, 0), 4))
     sums = fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1), row_form=False)
-    train, useless = training(sums, 0), np.zeros(X.shape[1], dtype=bool)
+    train, useless = training_sets(sums)[0], np.zeros(X.shape[1], dtype=bool)
     find_useless(sample, train, useless)
     for j in range(X.shape[1]):
         make_row(sums, train, j)

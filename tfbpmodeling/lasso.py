@@ -22,20 +22,20 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows', 'sum_term',
-           'rows_by_fold', 'fold_sums', 'Training', 'training', 'make_row', 'equal_on_rows', 'find_useless',
+           'rows_by_fold', 'fold_sums', 'Training', 'training_sets', 'make_row', 'equal_on_rows', 'find_useless',
            'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
            'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
            'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid',
-           'walk_path', 'path_of', 'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate',
-           'LassoFit', 'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV',
-           'checked_arrays']
+           'walk_path', 'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate', 'LassoFit',
+           'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
 def compiled(function=None, *, reorder: bool = False, inline: bool = False):
     "Compile a kernel; keep the compiled code on disk where that is possible."
     if function is None:
         return lambda f: compiled(f, reorder=reorder, inline=inline)
-    options = dict(nogil=True, error_model="numpy", inline="always" if inline else "never")
+    options = dict(nogil=True, error_model="numpy", inline="always" if inline else "never", no_cfunc_wrapper=True)
+    options["_nrt"] = False  # no counting of references to arrays
     options["fastmath"] = {"reassoc", "contract"} if reorder else False
     try:
         return njit(cache=True, **options)(function)
@@ -46,29 +46,28 @@ def compiled(function=None, *, reorder: bool = False, inline: bool = False):
 def fold_shares(
     strata: np.ndarray,  # (n_genes,) stratum of each gene
     n_folds: int = 4,
-) -> tuple[np.ndarray, np.ndarray]:  # code of each gene's stratum (n_genes,), genes per fold and stratum (n_folds, n_strata)
-    "What does not depend on the seed: strata in order of appearance, and how many of their genes go to each fold."
+) -> list[tuple[np.ndarray, np.ndarray]]:  # for each stratum in order of appearance: its genes, and the fold labels to deal to them
+    "What does not depend on the seed."
     _, first, inverse = np.unique(strata, return_index=True, return_inverse=True)
     codes = np.argsort(np.argsort(first))[inverse]
     in_order = np.sort(codes)
     shares = np.array([np.bincount(in_order[i::n_folds], minlength=len(first)) for i in range(n_folds)])
-    return codes, shares
+    return [(np.flatnonzero(codes == k), np.repeat(np.arange(n_folds), shares[:, k])) for k in range(len(first))]
 
 
 def shuffled_folds(
-    codes: np.ndarray,  # (n_genes,) from fold_shares
-    shares: np.ndarray,  # (n_folds, n_strata) from fold_shares
+    shares: list[tuple[np.ndarray, np.ndarray]],  # from fold_shares
     seed: int,
     rng: np.random.RandomState | None = None,  # a generator to seed again, because making one takes longer than the shuffle
 ) -> np.ndarray:  # (n_genes,) fold of each gene
     "Deal the fold labels of each stratum at random."
     rng = rng or np.random.RandomState()
     rng.seed(seed)
-    folds = np.empty(len(codes), dtype=np.int64)
-    for stratum in range(shares.shape[1]):
-        labels = np.repeat(np.arange(len(shares)), shares[:, stratum])
-        rng.shuffle(labels)
-        folds[codes == stratum] = labels
+    folds = np.empty(sum(len(genes) for genes, _ in shares), dtype=np.int64)
+    for genes, labels in shares:
+        dealt = labels.copy()
+        rng.shuffle(dealt)
+        folds[genes] = dealt
     return folds
 
 
@@ -78,7 +77,7 @@ def stratified_folds(
     seed: int = 0,
 ) -> np.ndarray:  # (n_genes,) fold of each gene, 0 … n_folds − 1
     "Folds equal to scikit-learn's StratifiedKFold(n_folds, shuffle=True, random_state=seed)."
-    return shuffled_folds(*fold_shares(strata, n_folds), seed)
+    return shuffled_folds(fold_shares(strata, n_folds), seed)
 
 # %% ../nbs/03_lasso.ipynb #1a88f6b3
 class Sample(NamedTuple):
@@ -125,21 +124,16 @@ def sum_term(sums, j):
     sums.known[j] = True
 
 
-@compiled
-def rows_by_fold(weights, folds, n_folds):
-    "Rows of positive weight, fold after fold: row numbers, and where each fold starts among them (n_folds + 1,). Of weights, folds (n_genes,)."
-    starts = np.zeros(n_folds + 1, dtype=np.int64)
-    for i in range(len(weights)):
-        if weights[i] > 0:
-            starts[folds[i] + 1] += 1
-    for k in range(n_folds):
-        starts[k + 1] += starts[k]
-    at, rows = starts.copy(), np.empty(starts[n_folds], dtype=np.int64)
-    for i in range(len(weights)):
-        if weights[i] > 0:
-            rows[at[folds[i]]] = i
-            at[folds[i]] += 1
-    return rows, starts
+def rows_by_fold(
+    weights: np.ndarray,  # (n_genes,)
+    folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
+    n_folds: int,
+) -> tuple[np.ndarray, np.ndarray]:  # row numbers, where each fold starts among them (n_folds + 1,)
+    "Rows of positive weight, fold after fold."
+    rows = np.flatnonzero(weights > 0)
+    of_fold = folds[rows].astype(np.int16)  # numpy sorts these by counting
+    starts = np.concatenate([[0], np.cumsum(np.bincount(of_fold, minlength=n_folds))])
+    return rows[np.argsort(of_fold, kind="stable")], starts
 
 
 def fold_sums(
@@ -168,10 +162,10 @@ def fold_sums(
             M[k, p:] = of_fold[:, p:].T @ of_fold
         else:
             np.matmul(of_fold.T, of_fold, out=M[k])
-    rest = rows[~full]
-    outside = np.column_stack([y[rest] - shift[p], np.ones(len(rest))]) * np.sqrt(weights[rest])[:, None]
-    for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
-        M[k, p:, p:] += outside[a:b].T @ outside[a:b]
+    if len(rest := rows[~full]):
+        outside = np.column_stack([y[rest] - shift[p], np.ones(len(rest))]) * np.sqrt(weights[rest])[:, None]
+        for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
+            M[k, p:, p:] += outside[a:b].T @ outside[a:b]
     return Sums(M, np.full(p, not row_form), Z if row_form else Z[:0], inner)
 
 # %% ../nbs/03_lasso.ipynb #3c699792
@@ -187,15 +181,16 @@ class Training(NamedTuple):
     made: np.ndarray  # (n_terms,) bool
 
 
-def training(sums: Sums, skipped: int) -> Training:
-    "The training set that leaves out one fold."
-    p = len(sums.known)
-    in_use = [k for k in range(len(sums.M)) if k != skipped]
-    weight = sum(sums.M[k, -1, -1] for k in in_use)
-    means = sum(sums.M[k, -1, :-1] for k in in_use) / weight
-    squares = sum(sums.M[k].diagonal()[:-1] for k in in_use) / weight
-    c = sum(sums.M[k, p, :p] for k in in_use) / weight - means[p] * means[:p]
-    return Training(skipped, float(weight), means, squares - means**2, c, np.empty((p, p)), np.zeros(p, dtype=bool))
+def training_sets(sums: Sums) -> list[Training]:
+    "The training sets: each leaves out the fold of its number; the last one leaves out none."
+    p, in_use = len(sums.known), 1.0 - np.eye(len(sums.M) + 1, len(sums.M))
+    weight = in_use @ sums.M[:, -1, -1]
+    scale = 1.0 / np.where(weight > 0, weight, np.nan)[:, None]  # without weight there is no fit
+    means = in_use @ sums.M[:, -1, :-1] * scale
+    squares = in_use @ sums.M.diagonal(axis1=1, axis2=2)[:, :-1] * scale
+    c = in_use @ sums.M[:, p, :p] * scale - means[:, p:] * means[:, :p]
+    variance = squares - means**2
+    return [Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool)) for k in range(len(weight))]
 
 
 @compiled
@@ -364,8 +359,8 @@ class State(NamedTuple):
 
 def new_state(n_terms: int) -> State:
     "Nothing active."
-    real, whole, switches = (lambda t=t: np.zeros(n_terms, dtype=t) for t in (np.float64, np.int64, np.bool_))
-    return State(np.empty((n_terms, n_terms)), whole(), real(), whole(), *(real() for _ in range(6)), switches())
+    active, aside = np.zeros(n_terms, dtype=np.int64), np.zeros(n_terms, dtype=bool)
+    return State(np.empty((n_terms, n_terms)), active, *np.zeros((8, n_terms)), aside)
 
 
 @compiled
@@ -448,7 +443,7 @@ def step_to_target(state, a):
 @compiled
 def take_in(train, state, a, j, sign, value):
     "Term j, whose column the factor has, becomes active; returns the new number of active terms."
-    z, q, R = train.c[j], float(sign), state.R
+    z, q, R = train.c[j], sign, state.R
     for k in range(a):
         z -= R[k, a] * state.z[k]
         q -= R[k, a] * state.q[k]
@@ -460,7 +455,7 @@ def take_in(train, state, a, j, sign, value):
 @compiled
 def drop_term(state, a, r):
     "Take the r-th active term out; returns the new number of active terms."
-    state.signs[state.active[r]] = 0
+    state.signs[state.active[r]] = 0.0
     cholesky_drop(state.R, a, r, state.z, state.q)
     for k in range(r, a - 1):
         state.active[k] = state.active[k + 1]
@@ -526,7 +521,7 @@ def solve_lasso(sums, train, state, a, alpha, fallen, useless, slack, max_iter):
 def add_term(sums, train, state, a, j):
     "Take term j in, trading it for an active term where it is a combination of them; returns (number of active terms, True without a trade)."
     make_row(sums, train, j)
-    C, R, active, b, sign, value, plain = train.C, state.R, state.active, state.b, 1 if state.g[j] > 0 else -1, 0.0, True
+    C, R, active, b, sign, value, plain = train.C, state.R, state.active, state.b, 1.0 if state.g[j] > 0 else -1.0, 0.0, True
     if cholesky_append(R, a, C, active, j, state.target) <= 1e-11 * C[j, j]:
         move, plain = state.target, False
         trade_direction(R, a, sign, move, state.d)
@@ -550,7 +545,7 @@ def add_others(sums, train, state, a, limit):
         if state.signs[j] == 0 and not state.aside[j] and abs(state.g[j]) > limit:
             make_row(sums, train, j)
             if cholesky_append(state.R, a, train.C, state.active, j, state.target) > 1e-11 * train.C[j, j]:
-                a = take_in(train, state, a, j, 1 if state.g[j] > 0 else -1, 0.0)
+                a = take_in(train, state, a, j, 1.0 if state.g[j] > 0 else -1.0, 0.0)
     return a
 
 
@@ -571,32 +566,26 @@ def alpha_grid(
     eps: float = 1e-3,
 ) -> np.ndarray:  # (n_alphas,) falling
     "Geometric grid from alpha_max down to eps · alpha_max."
-    return np.geomspace(alpha_max, eps * alpha_max, n_alphas) if alpha_max > 1e-15 else np.full(n_alphas, 1e-15)
+    return alpha_max * eps ** (np.arange(n_alphas) / max(n_alphas - 1, 1)) if alpha_max > 1e-15 else np.full(n_alphas, 1e-15)
 
 
 @compiled
-def walk_path(sums, train, state, useless, alphas, slack, max_iter, models, solved):
-    "Solve at each alpha, from large to small, into models (n_alphas, n_terms + 2; the last two stay 0) and solved (n_alphas,)."
-    a = np.int64(0)
+def walk_path(sums, train, state, useless, alphas, max_iter, models, solved):
+    "Solve at each alpha, from large to small, into models (n_alphas, n_terms + 2: coefficients, −1, intercept) and solved (n_alphas,)."
+    a, p, largest = np.int64(0), len(useless), 0.0
+    for j in range(p):
+        state.signs[j] = 0.0
+        if not useless[j]:
+            largest = max(largest, abs(train.c[j]))
     for k in range(len(alphas)):
         fallen = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
-        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, useless, slack, max_iter)
+        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, useless, 1e-12 * largest, max_iter)
+        intercept = train.means[p]
         for i in range(a):
-            models[k, state.active[i]] = state.b[i]
-
-
-def path_of(
-    sums: Sums,
-    train: Training,
-    useless: np.ndarray,  # (n_terms,) bool
-    alphas: np.ndarray,  # falling
-    max_iter: int,
-) -> tuple[np.ndarray, np.ndarray]:  # coefficients and two columns of zeros (n_alphas, n_terms + 2), solved (n_alphas,)
-    "Lasso path of a training set."
-    models, solved = np.zeros((len(alphas), len(useless) + 2)), np.zeros(len(alphas), dtype=bool)
-    slack = 1e-12 * np.abs(train.c[~useless]).max(initial=0)
-    walk_path(sums, train, new_state(len(useless)), useless, alphas, slack, max_iter, models, solved)
-    return models, solved
+            j = state.active[i]
+            models[k, j] = state.b[i]
+            intercept -= state.b[i] * train.means[j]
+        models[k, p], models[k, p + 1] = -1.0, intercept
 
 
 def lasso_path(
@@ -609,60 +598,70 @@ def lasso_path(
     p = len(c)
     sums = Sums(np.empty((0, 0, 0)), np.ones(p, dtype=bool), np.empty((0, 0)), np.zeros(1, dtype=np.int64))
     train = Training(0, 1.0, np.zeros(p + 1), np.ones(p + 1), np.ascontiguousarray(c), np.ascontiguousarray(C), np.ones(p, dtype=bool))
-    models, solved = path_of(sums, train, np.zeros(p, dtype=bool), alphas, max_iter)
+    models, solved = np.zeros((len(alphas), p + 2)), np.zeros(len(alphas), dtype=bool)
+    walk_path(sums, train, new_state(p), np.zeros(p, dtype=bool), alphas, max_iter, models, solved)
     return models[:, :p], solved
 
 # %% ../nbs/03_lasso.ipynb #7d9ee4b1
-def held_out_errors(
-    sums: Sums,
-    fold: int,
-    models: np.ndarray,  # (n_models, n_terms + 2) coefficients, −1, intercept
-) -> np.ndarray:  # (n_models,)
-    "Weighted mean squared error of each model on one fold."
-    v, M, at = models, sums.M[fold], np.flatnonzero(models.any(axis=0))
-    if 2 * len(at) <= len(M) or not sums.known.all():  # rows of terms that entered no model hold nothing yet
-        v, M = models[:, at], M[at][:, at]
-    return np.maximum(np.einsum("ij,ij->i", v @ M, v), 0) / sums.M[fold, -1, -1]
+@compiled(reorder=True)
+def held_out_errors(M, models, errors):
+    """Weighted mean squared error of each model on the fold with sums M, into errors (n_models,).
+
+    models (n_models, n_terms + 2): coefficients, −1, intercept. Two at a time, because neighbours on a path share most terms.
+    """
+    weight, last = M[-1, -1], len(models) - 1
+    for k in range(0, last + 1, 2):
+        u, v, of_u, of_v = models[k], models[min(k + 1, last)], 0.0, 0.0
+        for i in range(len(v)):
+            if u[i] != 0.0 or v[i] != 0.0:
+                row, after_u, after_v = M[i, i + 1 :], u[i + 1 :], v[i + 1 :]
+                half_u, half_v = 0.5 * M[i, i] * u[i], 0.5 * M[i, i] * v[i]
+                for j in range(len(row)):
+                    half_u += row[j] * after_u[j]
+                    half_v += row[j] * after_v[j]
+                of_u += 2.0 * u[i] * half_u
+                of_v += 2.0 * v[i] * half_v
+        errors[k], errors[min(k + 1, last)] = max(of_u, 0.0) / weight, max(of_v, 0.0) / weight
 
 
 def path_on(
     sums: Sums,
     sample: Sample,
     train: Training,
+    state: State,
     alphas: np.ndarray,  # falling
     max_iter: int,
 ) -> tuple[np.ndarray, np.ndarray]:  # models (n_alphas, n_terms + 2): coefficients, −1, intercept; solved (n_alphas,)
     "Lasso path on the rows of a training set."
-    useless = np.zeros(len(train.c), dtype=bool)
+    useless, solved = np.zeros(len(train.c), dtype=bool), np.zeros(len(alphas), dtype=bool)
+    models = np.zeros((len(alphas), len(useless) + 2))
     find_useless(sample, train, useless)
-    models, solved = path_of(sums, train, useless, alphas, max_iter)
-    models[:, -2] = -1
-    models[:, -1] = -(models[:, :-1] @ train.means)
+    walk_path(sums, train, state, useless, alphas, max_iter, models, solved)
     return models, solved
 
 # %% ../nbs/03_lasso.ipynb #0c9aa596
 def choose_alpha(
-    errors: np.ndarray,  # (n_alphas, n_folds); NaN for a fold without weight
+    errors: np.ndarray,  # (n_alphas,) mean over the folds
 ) -> tuple[int, bool]:  # index of the chosen alpha; True where another one with another error was as good to 1e-6
-    "The largest alpha whose mean error is smallest, to one part in a million."
-    mean = np.nanmean(errors, axis=1)
-    equal = np.flatnonzero(mean <= mean.min() * (1 + 1e-6))
-    return int(equal[0]), bool((mean[equal] != mean[equal[0]]).any())
+    "The largest alpha whose error is smallest, to one part in a million."
+    equal = np.flatnonzero(errors <= errors.min() * (1 + 1e-6))
+    return int(equal[0]), bool((errors[equal] != errors[equal[0]]).any())
 
 # %% ../nbs/03_lasso.ipynb #7fd8522d
 def cross_validate(
     sums: Sums,
     sample: Sample,
+    parts: list[Training],  # one for each fold
+    state: State,
     alphas: np.ndarray,  # (n_alphas,) falling
     max_iter: int,  # solves at one alpha
-) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_alphas, n_folds), NaN for a fold without weight; all solved
+) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_folds, n_alphas), NaN for a fold without weight; all solved
     "Fit on all folds but one, judge on that one."
-    weight = sums.M[:, -1, -1]
-    errors, all_solved = np.full((len(alphas), len(weight)), np.nan), True
-    for k in range(len(weight)):
-        if weight[k] > 0 and weight.sum() > weight[k]:
-            models, solved = path_on(sums, sample, training(sums, k), alphas, max_iter)
-            errors[:, k] = held_out_errors(sums, k, models)
+    errors, all_solved = np.full((len(parts), len(alphas)), np.nan), True
+    for M, part, of_fold in zip(sums.M, parts, errors):
+        if part.weight > 0 and M[-1, -1] > 0:
+            models, solved = path_on(sums, sample, part, state, alphas, max_iter)
+            held_out_errors(M, models, of_fold)
             all_solved &= bool(solved.all())
     return errors, all_solved
 
@@ -676,6 +675,7 @@ class LassoFit:
     alpha: float  # chosen
     alphas: np.ndarray  # (n_alphas,) falling
     mse_path: np.ndarray  # (n_alphas, n_folds) weighted mean squared error; NaN for a fold without weight
+    cv_mse: np.ndarray  # (n_alphas,) its mean over the folds with weight
     r2: float  # weighted, on the rows of the fit
     converged: bool  # the optimality conditions held for every alpha of every path
     near_tie: bool  # another alpha was as good to 1e-6
@@ -715,12 +715,13 @@ def fit_sums(
     max_iter: int,  # solves at one alpha
 ) -> LassoFit:
     "The cross-validated lasso, once the sums are there."
-    n_folds = len(sums.M)
-    total = training(sums, n_folds)
+    *parts, total = training_sets(sums)
     alphas = alpha_grid(np.abs(total.c).max(), n_alphas, eps)
-    errors, converged = cross_validate(sums, sample, alphas, max_iter)
-    chosen, near_tie = choose_alpha(errors)
-    models, solved = path_on(sums, sample, total, alphas[: chosen + 1], max_iter)
+    state = new_state(len(total.c))
+    errors, converged = cross_validate(sums, sample, parts, state, alphas, max_iter)
+    mean_error = errors[~np.isnan(errors[:, 0])].mean(axis=0)
+    chosen, near_tie = choose_alpha(mean_error)
+    models, solved = path_on(sums, sample, total, state, alphas[: chosen + 1], max_iter)
     coef, explained = models[-1, :-2], total.variance[-1]
     at = np.flatnonzero(coef)
     residual = explained - 2 * total.c @ coef + coef[at] @ total.C[at][:, at] @ coef[at]
@@ -729,7 +730,8 @@ def fit_sums(
         intercept=float(models[-1, -1] + shift[-1] - shift[:-1] @ coef),
         alpha=float(alphas[chosen]),
         alphas=alphas,
-        mse_path=errors,
+        mse_path=errors.T,
+        cv_mse=mean_error,
         r2=float(1 - residual / explained) if explained > 0 else 0.0,
         converged=converged and bool(solved[-1]),
         near_tie=near_tie,
@@ -826,8 +828,8 @@ class BootstrapLassoCV(BaseEstimator):
         self.n_features_in_ = p
         shift = column_shift(X, y)
         bare = (X == shift[:-1]).all(axis=1)
-        data = (X, y, weights, *fold_shares(strata, self.n_folds), shift, bare, store)
-        size = max(1, min(16, -(-n // (4 * self.n_jobs))))
+        data = (X, y, weights, fold_shares(strata, self.n_folds), shift, bare, store)
+        size = max(1, min(8, -(-n // (4 * self.n_jobs))))
         blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
         with threadpool_limits(1, "blas"):
             with ThreadPoolExecutor(self.n_jobs) as pool:  # also for one job: a signal must find the main thread outside the kernels
@@ -845,12 +847,12 @@ class BootstrapLassoCV(BaseEstimator):
             log.info("%d terms for %d genes that are not bare: %d of %d fits in row form", p, int((~bare).sum()), self.row_form_.sum(), n)
         return self
 
-    def _fit_block(self, block, X, y, weights, codes, shares, shift, bare, store) -> int:
+    def _fit_block(self, block, X, y, weights, shares, shift, bare, store) -> int:
         space = np.empty((len(y), X.shape[1] + 2))  # once per block: fresh memory costs threads more than the sums themselves
         rng = np.random.RandomState()
         for b in block:
             weight = weights[b].astype(np.float64)  # numba takes the root of a small integer in single precision
-            sample = Sample(X, *rows_by_fold(weight, shuffled_folds(codes, shares, b, rng), self.n_folds))
+            sample = Sample(X, *rows_by_fold(weight, shuffled_folds(shares, b, rng), self.n_folds))
             sums = store.take(b) if store else None
             if sums is None:
                 sums = fold_sums(sample, y, weight, shift, bare, space)
@@ -859,7 +861,7 @@ class BootstrapLassoCV(BaseEstimator):
                     store.put(b, sums, len(weights))
             fit = fit_sums(sums, sample, shift, self.n_alphas, self.eps, self.max_iter)
             self.coef_[b], self.intercept_[b], self.alpha_[b], self.alphas_[b] = fit.coef, fit.intercept, fit.alpha, fit.alphas
-            self.cv_mse_[b], self.r2_[b] = np.nanmean(fit.mse_path, axis=1), fit.r2
+            self.cv_mse_[b], self.r2_[b] = fit.cv_mse, fit.r2
             self.converged_[b], self.near_tie_[b], self.empty_folds_[b] = fit.converged, fit.near_tie, (sums.M[:, -1, -1] == 0).sum()
         return len(block)
 
