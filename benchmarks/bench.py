@@ -123,26 +123,34 @@ def measured(fit: Callable, n_bootstraps: int, repeats: int) -> tuple[float, tup
     return statistics.median(times), result
 
 
+def in_turn(fits: dict[str, tuple[Callable, int]], repeats: int) -> dict[str, tuple[float, tuple]]:
+    "The same for several solvers, (fit, bootstraps) of each: round after round, so that a machine that slows down or speeds up does so for all."
+    rounds = [{name: measured(fit, n, 1) for name, (fit, n) in fits.items()} for _ in range(repeats)]
+    return {name: (statistics.median(r[name][0] for r in rounds), rounds[-1][name][1]) for name in fits}
+
+
 def compare(name: str, X, y, strata, n_bootstraps: int, repeats: int, tight: bool) -> None:
     "One block of the table."
     at_once = 256 if X.shape[1] < 500 else 16 if X.shape[1] < 1000 else n_bootstraps  # ours is fast, and a run has 1000 of them
     weights = resamples(len(y), at_once)
     few, size = weights[:n_bootstraps], f"{name} {X.shape[0]} × {X.shape[1]}".strip()
-    two, (alphas, coefs) = measured(lambda: ours(X, y, strata, weights[:at_once], 2), at_once, repeats)
-    one, _ = measured(lambda: ours(X, y, strata, weights[:at_once], 1), at_once, repeats)
-    line(size, "tfbpmodeling, exact, 2 threads", two, two)
-    line("", "tfbpmodeling, exact, 1 thread", one, two)
-    line("", "floor: matrix products, 1 thread", measured(lambda: floor(X, y, strata, few), n_bootstraps, repeats)[0], two)
-    for called, options in SCIKIT_LEARN.items():
-        if not tight and "published" not in called:
-            continue  # hours
-        both = (True, False) if repeats > 1 else (True,)  # large problems: processes only
-        ways = {how: measured(partial(scikit_learn, X, y, strata, few, 2, options, how), n_bootstraps, repeats) for how in both}
-        how = min(ways, key=lambda how: ways[how][0])
-        seconds, (their_alphas, theirs) = ways[how]
+    both = (True, False) if repeats > 1 else (True,)  # large problems: processes only
+    called = {c: o for c, o in SCIKIT_LEARN.items() if tight or "published" in c}  # the others would take hours
+    ways = {c: {f"{c} ({'2 processes' if how else 'n_jobs=2'})": (o, how) for how in both} for c, o in called.items()}
+    fits = {f"tfbpmodeling, exact, {n} thread{'s' * (n > 1)}": (partial(ours, X, y, strata, weights, n), at_once) for n in (2, 1)}
+    fits["floor: matrix products, 1 thread"] = partial(floor, X, y, strata, few), n_bootstraps
+    for given in ways.values():
+        fits |= {way: (partial(scikit_learn, X, y, strata, few, 2, *options), n_bootstraps) for way, options in given.items()}
+    found = in_turn(fits, repeats)
+    two, (alphas, coefs) = next(iter(found.values()))
+    for solver in list(fits)[:3]:
+        line(size if solver == next(iter(fits)) else "", solver, found[solver][0], two)
+    for given in ways.values():
+        way = min(given, key=lambda way: found[way][0])
+        seconds, (their_alphas, theirs) = found[way]
         same = np.isclose(alphas[:n_bootstraps], their_alphas, rtol=1e-9)
         off = (np.abs(coefs[:n_bootstraps] - theirs).max(axis=1) / np.abs(theirs).max(axis=1).clip(1e-300))[same].max(initial=0)
-        line("", f"{called} ({'2 processes' if how else 'n_jobs=2'})", seconds, two, f"{same.sum()}/{len(same)}", f"{off:.0e}")
+        line("", way, seconds, two, f"{same.sum()}/{len(same)}", f"{off:.0e}")
 
 
 def compare_all(title: str, cases: list[tuple]) -> None:

@@ -185,7 +185,7 @@ def training_sets(sums: Sums) -> list[Training]:
     "The training sets: each leaves out the fold of its number; the last one leaves out none."
     p, in_use = len(sums.known), 1.0 - np.eye(len(sums.M) + 1, len(sums.M))
     weight = in_use @ sums.M[:, -1, -1]
-    scale = 1.0 / np.where(weight > 0, weight, np.nan)[:, None]  # without weight there is no fit
+    scale = 1.0 / np.where(weight > 0, weight, np.nan)[:, None]
     means = in_use @ sums.M[:, -1, :-1] * scale
     squares = in_use @ sums.M.diagonal(axis1=1, axis2=2)[:, :-1] * scale
     c = in_use @ sums.M[:, p, :p] * scale - means[:, p:] * means[:, :p]
