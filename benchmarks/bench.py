@@ -169,7 +169,7 @@ def one_path(X, y, strata) -> tuple[np.ndarray, np.ndarray]:
     w, shift = resamples(len(y), 1)[0], column_shift(X, y)
     sample = Sample(X, *rows_by_fold(w := w.astype(np.float64), stratified_folds(strata, 4, 0), 4))
     sums = fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1), row_form=False)
-    train, useless = training_sets(sums)[0], np.zeros(X.shape[1], dtype=bool)
+    (_, train, *_), useless = training_sets(sums), np.zeros(X.shape[1], dtype=bool)
     find_useless(sample, train, useless)
     for j in range(X.shape[1]):
         make_row(sums, train, j)

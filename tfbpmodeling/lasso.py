@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,16 +181,18 @@ class Training(NamedTuple):
     made: np.ndarray  # (n_terms,) bool
 
 
-def training_sets(sums: Sums) -> list[Training]:
-    "The training sets: each leaves out the fold of its number; the last one leaves out none."
-    p, in_use = len(sums.known), 1.0 - np.eye(len(sums.M) + 1, len(sums.M))
+def training_sets(sums: Sums) -> Iterator[Training]:
+    "The training set of all folds, then those that leave out one fold each. One at a time, because each has a large matrix."
+    p, n_folds = len(sums.known), len(sums.M)
+    in_use = 1.0 - np.eye(n_folds + 1, n_folds)  # the last row: all of them
     weight = in_use @ sums.M[:, -1, -1]
     scale = 1.0 / np.where(weight > 0, weight, np.nan)[:, None]
     means = in_use @ sums.M[:, -1, :-1] * scale
     squares = in_use @ sums.M.diagonal(axis1=1, axis2=2)[:, :-1] * scale
     c = in_use @ sums.M[:, p, :p] * scale - means[:, p:] * means[:, :p]
     variance = squares - means**2
-    return [Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool)) for k in range(len(weight))]
+    for k in (n_folds, *range(n_folds)):
+        yield Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool))
 
 
 @compiled
@@ -651,13 +653,13 @@ def choose_alpha(
 def cross_validate(
     sums: Sums,
     sample: Sample,
-    parts: list[Training],  # one for each fold
+    parts: Iterator[Training],  # one for each fold
     state: State,
     alphas: np.ndarray,  # (n_alphas,) falling
     max_iter: int,  # solves at one alpha
 ) -> tuple[np.ndarray, bool]:  # error of each fold at each alpha (n_folds, n_alphas), NaN for a fold without weight; all solved
     "Fit on all folds but one, judge on that one."
-    errors, all_solved = np.full((len(parts), len(alphas)), np.nan), True
+    errors, all_solved = np.full((len(sums.M), len(alphas)), np.nan), True
     for M, part, of_fold in zip(sums.M, parts, errors):
         if part.weight > 0 and M[-1, -1] > 0:
             models, solved = path_on(sums, sample, part, state, alphas, max_iter)
@@ -715,7 +717,7 @@ def fit_sums(
     max_iter: int,  # solves at one alpha
 ) -> LassoFit:
     "The cross-validated lasso, once the sums are there."
-    *parts, total = training_sets(sums)
+    total = next(parts := training_sets(sums))
     alphas = alpha_grid(np.abs(total.c).max(), n_alphas, eps)
     state = new_state(len(total.c))
     errors, converged = cross_validate(sums, sample, parts, state, alphas, max_iter)
