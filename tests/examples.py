@@ -4,6 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
+
+# Sockets of a kernel that an earlier test has killed: they are collected whenever Python likes, also in the middle of a later test.
+no_warnings = pytest.mark.filterwarnings("error", r"ignore:Unclosed \w+ <zmq:ResourceWarning")
 
 
 def small_tables(

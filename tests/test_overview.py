@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from browser import assert_accessible, looked_at
-from examples import example_batch, write_reports
+from examples import example_batch, no_warnings, write_reports
 
 from tfbpmodeling import overview
 from tfbpmodeling.overview import chance_pairs, clustered, effect_matrix, overview_figures, ranked, reciprocal_pairs, write_overview
@@ -225,7 +225,7 @@ def test_similar_rows_stand_together():
 
 
 @pytest.mark.parametrize("n, seed, density", [(2, 12, 0.9), (12, 1, 0.2), (30, 1, 0.5), (60, 1, 0.04)])
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_figures_of_every_size(n, seed, density, tmp_path):
     _, summary, interactors = example_batch(n, seed, density, prefix=NASTY)
     table = ranked(interactors)

@@ -9,6 +9,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+from examples import no_warnings
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -81,7 +82,7 @@ RUNS = ["rich", "empty", "awkward", "lasso"]
 
 
 @pytest.mark.parametrize("which", RUNS)
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_every_figure_of_a_run_is_saved(which, request, tmp_path):
     made = request.getfixturevalue(which)
     specs = plots.run_figures(made) + plots.interaction_figures(made)
@@ -228,7 +229,7 @@ DRAWS = {
 
 
 @pytest.mark.parametrize("kind", [k for k in DRAWS if k != "tiny"])
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_odd_draws(kind, tmp_path):
     results = results_of(DRAWS[kind])
     design_terms = results.terms[:3]
@@ -256,7 +257,7 @@ def test_long_lists_are_capped():
     assert any("… and 67 more terms" in t for t in texts(plots.interval_convergence(results)))
 
 
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_constant_and_missing_cv_curves(tmp_path):
     grid = pd.DataFrame({"alpha_index": range(5), "relative_alpha": 10.0 ** -np.arange(5), "mean_cv_mse": 1.0, "sd_cv_mse": 0.0})
     for curve in (grid, grid.iloc[:1], grid.iloc[:0], None):
@@ -264,7 +265,7 @@ def test_constant_and_missing_cv_curves(tmp_path):
     assert "the cross-validation curve is not stored" in texts(plots.alpha_choice(results_of(DRAWS["one term"])))
 
 
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_delta_r2_with_missing_folds_and_without_survivors(rich, tmp_path):
     folds, table = rich.comparison.copy(), rich.significance.copy()
     folds.loc[0, "r2_interactor"] = np.nan
@@ -275,7 +276,7 @@ def test_delta_r2_with_missing_folds_and_without_survivors(rich, tmp_path):
 
 
 @pytest.mark.parametrize("values", [[0.0] * 90 + [5.0] * 10, list(np.geomspace(1, 1e6, 100)), list(-np.arange(100.0)), [1.0, 2.0] * 50])
-@pytest.mark.filterwarnings("error")
+@no_warnings
 def test_binding_of_every_shape(values, tmp_path):
     x = pd.DataFrame({"P": values, "Q": values[::-1]}, index=[f"G{i}" for i in range(100)])
     data = make_modeling_data(pd.DataFrame({"P": np.sin(np.arange(100.0))}, x.index), x, "P")
