@@ -25,7 +25,6 @@ from tfbpmodeling.lasso import (
     alpha_grid,
     column_shift,
     compile_kernels,
-    find_useless,
     fold_sums,
     lasso_path,
     make_row,
@@ -169,11 +168,10 @@ def one_path(X, y, strata) -> tuple[np.ndarray, np.ndarray]:
     w, shift = resamples(len(y), 1)[0], column_shift(X, y)
     sample = Sample(X, *rows_by_fold(w := w.astype(np.float64), stratified_folds(strata, 4, 0), 4))
     sums = fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1), row_form=False)
-    (_, train, *_), useless = training_sets(sums), np.zeros(X.shape[1], dtype=bool)
-    find_useless(sample, train, useless)
+    _, train, *_ = training_sets(sums, sample)
     for j in range(X.shape[1]):
         make_row(sums, train, j)
-    keep = np.flatnonzero(~useless)
+    keep = np.flatnonzero(~train.useless)
     return np.ascontiguousarray(train.C[np.ix_(keep, keep)]), train.c[keep]
 
 

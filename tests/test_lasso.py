@@ -26,6 +26,7 @@ from tfbpmodeling.lasso import (
     lasso_cv,
     rows_by_fold,
     stratified_folds,
+    training_sets,
 )
 
 
@@ -236,6 +237,24 @@ def test_real_tables(shared, tf, seeds):
     weights = [np.bincount(rng.randint(0, len(y), len(y)), minlength=len(y)) for _ in range(max(seeds) + 1)]
     for b in seeds:
         agrees(X, y, weights[b], stratified_folds(strata, 4, b))
+
+
+@pytest.mark.parametrize("density", [0.02, 0.5, 1.0])
+@pytest.mark.parametrize("seed", range(4))
+def test_useless_columns_are_found_by_their_rows(seed, density):
+    "Few genes with few values: many columns are constant or equal on the rows of one training set and not on those of another."
+    rng = np.random.RandomState(seed)
+    X = rng.randint(1, 3, (60, 50)) * (rng.rand(60, 50) < density) + rng.choice([0.0, 0.1, 1e4], 50)
+    X[:, 30:35], X[:, 40] = X[:, rng.randint(0, 30, 5)], 1 / 3
+    X[7, 31] += 1e-6  # not equal
+    y, w = rng.normal(size=60), rng.poisson(0.5, 60).astype(float)
+    X[:, 43], X[:, 44] = 0.3 * (w > 0), (w > 0) * (0.3 + 1e-6 * rng.normal(size=60))  # constant and nearly so, away from the median
+    folds, shift = stratified_folds(np.ones(60), 4, seed), column_shift(X, y)
+    sample = Sample(X, *rows_by_fold(w, folds, 4))
+    sets = list(training_sets(fold_sums(sample, y, w, shift, (X == shift[:-1]).all(axis=1)), sample))
+    assert [train.skipped for train in sets] == [4, 0, 1, 2, 3]
+    for train in sets:
+        assert list(np.flatnonzero(~train.useless)) == distinct(X[(w > 0) & (folds != train.skipped)])
 
 
 def resamples(n, n_bootstraps, seed=0):

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial, wraps
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,25 +23,36 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows', 'sum_term',
-           'rows_by_fold', 'fold_sums', 'Training', 'training_sets', 'make_row', 'equal_on_rows', 'find_useless',
+           'rows_by_fold', 'fold_sums', 'equal_on_rows', 'find_useless', 'Training', 'training_sets', 'make_row',
            'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
            'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
            'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid',
-           'walk_path', 'lasso_path', 'held_out_errors', 'path_on', 'choose_alpha', 'cross_validate', 'LassoFit',
+           'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha', 'cross_validate', 'LassoFit',
            'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
-def compiled(function=None, *, reorder: bool = False, inline: bool = False):
-    "Compile a kernel; keep the compiled code on disk where that is possible."
+def compiled(function=None, *, entry: bool = False, reorder: bool = False, inline: bool = False):
+    "Compile a kernel; keep the compiled code of an entry, which holds all that it calls, on disk where that is possible."
     if function is None:
-        return lambda f: compiled(f, reorder=reorder, inline=inline)
-    options = dict(nogil=True, error_model="numpy", inline="always" if inline else "never", no_cfunc_wrapper=True)
+        return partial(compiled, entry=entry, reorder=reorder, inline=inline)
+    options = dict(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
     options["_nrt"] = False  # no counting of references to arrays
     options["fastmath"] = {"reassoc", "contract"} if reorder else False
-    try:
-        return njit(cache=True, **options)(function)
-    except RuntimeError:  # numba found no folder that it may write
-        return njit(**options)(function)
+    if inline:
+        return njit(inline="always", **options)(function)
+    if entry:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # numba found no folder that it may write
+            return njit(**options)(function)
+    inside, alone = njit(no_cpython_wrapper=True, **options)(function), njit(**options)(function)
+
+    @wraps(function)
+    def from_python(*args):
+        return alone(*args)
+
+    from_python.inside, from_python._numba_type_ = inside, inside._numba_type_  # by this, numba finds the one for kernels
+    return from_python
 
 # %% ../nbs/03_lasso.ipynb #c3d2cf16
 def fold_shares(
@@ -97,7 +109,7 @@ class Sums(NamedTuple):
     starts: np.ndarray  # (n_folds + 1,) where each fold starts in Z
 
 
-@compiled
+@compiled(entry=True)
 def gather_rows(X, y, weights, rows, shift, Z):
     "Write the given rows as sqrt(weight) · [x − shift, y − shift, 1] into Z (n_rows, n_terms + 2)."
     p = X.shape[1]
@@ -168,6 +180,41 @@ def fold_sums(
             M[k, p:, p:] += outside[a:b].T @ outside[a:b]
     return Sums(M, np.full(p, not row_form), Z if row_form else Z[:0], inner)
 
+# %% ../nbs/03_lasso.ipynb #9b1cba7f
+def equal_on_rows(
+    sample: Sample,
+    skipped: int,  # fold
+    i: int,
+    j: int | None = None,
+) -> bool:
+    "True where column i equals column j (or is constant, without j) on the rows outside the skipped fold; n_folds skips none."
+    start, end = (*sample.starts, sample.starts[-1])[skipped : skipped + 2]
+    rows = np.concatenate([sample.rows[:start], sample.rows[end:]])
+    column = sample.X[rows, i]
+    return bool((column == (column[0] if j is None else sample.X[rows, j])).all())
+
+
+def find_useless(
+    sample: Sample,
+    means: np.ndarray,  # (n_folds + 1, n_terms) on the rows outside each fold, then on all rows
+    variance: np.ndarray,  # (n_folds + 1, n_terms)
+    r: np.ndarray,  # (n_folds + 1, n_terms) correlation with the response; NaN where there is no variance
+) -> np.ndarray:  # (n_folds + 1, n_terms) bool
+    "Columns that do not vary on the rows of a fit, or repeat an earlier one."
+    useless = variance <= 1e-9 * (variance + means**2)
+    for k, j in np.argwhere(useless & (variance > 0)):
+        useless[k, j] = equal_on_rows(sample, k, j)
+    for k in np.flatnonzero((np.diff(np.sort(r)) <= 1e-6).any(axis=1)):
+        order = np.argsort(r[k])
+        close = np.diff(r[k, order]) <= 1e-6
+        pairs = np.sort(order[np.append(close, False) | np.append(False, close)])
+        for at, j in enumerate(pairs):
+            before = pairs[:at][~useless[k, pairs[:at]]]
+            v, apart = variance[k, j], np.abs(r[k, before] - r[k, j])
+            alike = before[(np.abs(variance[k, before] - v) <= 1e-6 * v) & (apart <= 1e-6)]
+            useless[k, j] = useless[k, j] or any(equal_on_rows(sample, k, i, j) for i in alike)
+    return useless
+
 # %% ../nbs/03_lasso.ipynb #3c699792
 class Training(NamedTuple):
     "Covariances on the rows of one fit."
@@ -179,9 +226,10 @@ class Training(NamedTuple):
     c: np.ndarray  # (n_terms,) covariance with the response
     C: np.ndarray  # (n_terms, n_terms) covariance of the terms; row j is valid where made[j]
     made: np.ndarray  # (n_terms,) bool
+    useless: np.ndarray  # (n_terms,) bool; these stay 0
 
 
-def training_sets(sums: Sums) -> Iterator[Training]:
+def training_sets(sums: Sums, sample: Sample) -> Iterator[Training]:
     "The training set of all folds, then those that leave out one fold each. One at a time, because each has a large matrix."
     p, n_folds = len(sums.known), len(sums.M)
     in_use = 1.0 - np.eye(n_folds + 1, n_folds)  # the last row: all of them
@@ -191,8 +239,11 @@ def training_sets(sums: Sums) -> Iterator[Training]:
     squares = in_use @ sums.M.diagonal(axis1=1, axis2=2)[:, :-1] * scale
     c = in_use @ sums.M[:, p, :p] * scale - means[:, p:] * means[:, :p]
     variance = squares - means**2
+    both = variance[:, :p] * variance[:, p:]
+    r = np.divide(c, np.sqrt(np.maximum(both, 0)), where=both > 0, out=np.full_like(c, np.nan))
+    useless = find_useless(sample, means[:, :p], variance[:, :p], r)
     for k in (n_folds, *range(n_folds)):
-        yield Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool))
+        yield Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool), useless[k])
 
 
 @compiled
@@ -213,39 +264,6 @@ def make_row(sums, train, j):
     for i in range(len(row)):
         row[i] = row[i] * scale - mean * means[i]
     train.made[j] = True
-
-# %% ../nbs/03_lasso.ipynb #9b1cba7f
-@compiled
-def equal_on_rows(sample, skipped, i, j):
-    "True where column i equals column j (or, for j < 0, is constant) on the rows outside the skipped fold."
-    X, first = sample.X, -1
-    for k in range(len(sample.starts) - 1):
-        if k == skipped:
-            continue
-        for r in range(sample.starts[k], sample.starts[k + 1]):
-            row = sample.rows[r]
-            if first < 0:
-                first = row
-            if X[row, i] != (X[row, j] if j >= 0 else X[first, i]):
-                return False
-    return True
-
-
-@compiled
-def find_useless(sample, train, useless):
-    "Mark the columns that do not vary on the rows of the fit, or repeat an earlier one, in useless (n_terms,)."
-    p, itself = len(train.c), np.int64(-1)
-    for j in range(p):
-        v, c = train.variance[j], train.c[j]
-        if v <= 0.0 or (v < 1e-9 * (v + train.means[j] ** 2) and equal_on_rows(sample, train.skipped, j, itself)):
-            useless[j] = True
-            continue
-        near = 1e-6 * np.sqrt(v * train.variance[p]) if train.variance[p] > 0 else 0.0
-        for i in range(j):
-            if not useless[i] and abs(train.variance[i] - v) <= 1e-6 * v and abs(train.c[i] - c) <= near:
-                if equal_on_rows(sample, train.skipped, i, j):
-                    useless[j] = True
-                    break
 
 # %% ../nbs/03_lasso.ipynb #17d4fa49
 @compiled
@@ -300,7 +318,7 @@ def cholesky_append(R, a, C, active, j, x):
     for k in range(a):
         R[k, a] = x[k]
         pivot -= x[k] * x[k]
-    R[a, a] = np.sqrt(max(pivot, 0.0))
+    R[a, a] = np.sqrt(pivot) if pivot > 0.0 else 0.0
     return pivot
 
 
@@ -465,7 +483,7 @@ def drop_term(state, a, r):
     return a - 1
 
 # %% ../nbs/03_lasso.ipynb #198a771c
-@compiled
+@compiled(inline=True)
 def aim(state, a, alpha, fallen):
     "Where the active coefficients should go: along a straight line where only alpha has changed, else by solving again."
     if fallen > 0.0:
@@ -478,14 +496,14 @@ def aim(state, a, alpha, fallen):
 
 
 @compiled(inline=True)
-def solve_lasso(sums, train, state, a, alpha, fallen, useless, slack, max_iter):
+def solve_lasso(sums, train, state, a, alpha, fallen, slack, max_iter):
     """Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved).
 
     fallen: how far alpha has fallen since the state was solved; 0: it was not.
     """
     alone, moved = -1, True
-    for j in range(len(useless)):
-        state.aside[j] = useless[j]
+    for j in range(len(train.useless)):
+        state.aside[j] = train.useless[j]
     for _ in range(max_iter):
         aim(state, a, alpha, fallen)
         far, hit = step_to_target(state, a)
@@ -509,7 +527,7 @@ def solve_lasso(sums, train, state, a, alpha, fallen, useless, slack, max_iter):
             residual_covariance(train, state, a)
         j = worst_term(state)
         if j < 0 or abs(state.g[j]) <= alpha + slack:
-            return a, kkt_residual(state, useless, alpha) <= 1e3 * slack
+            return a, kkt_residual(train, state, alpha) <= 1e3 * slack
         before, alone = a, j
         a, plain = add_term(sums, train, state, a, j)
         if plain and moved:
@@ -540,7 +558,7 @@ def add_term(sums, train, state, a, j):
     return take_in(train, state, a, j, sign, value * sign), plain
 
 
-@compiled
+@compiled(inline=True)
 def add_others(sums, train, state, a, limit):
     "Take in every other term whose |g| is above the limit and that the active ones do not explain; returns the number of active terms."
     for j in range(len(state.g)):
@@ -552,11 +570,11 @@ def add_others(sums, train, state, a, limit):
 
 
 @compiled
-def kkt_residual(state, useless, alpha):
+def kkt_residual(train, state, alpha):
     "Largest violation of the optimality conditions, in units of g."
     worst = 0.0
     for j in range(len(state.g)):
-        if not useless[j]:
+        if not train.useless[j]:
             off = abs(state.g[j] - alpha * state.signs[j]) if state.signs[j] != 0 else abs(state.g[j]) - alpha
             worst = max(worst, off)
     return worst
@@ -571,23 +589,36 @@ def alpha_grid(
     return alpha_max * eps ** (np.arange(n_alphas) / max(n_alphas - 1, 1)) if alpha_max > 1e-15 else np.full(n_alphas, 1e-15)
 
 
-@compiled
-def walk_path(sums, train, state, useless, alphas, max_iter, models, solved):
+@compiled(entry=True)
+def walk_path(sums, train, state, alphas, max_iter, models, solved):
     "Solve at each alpha, from large to small, into models (n_alphas, n_terms + 2: coefficients, −1, intercept) and solved (n_alphas,)."
-    a, p, largest = np.int64(0), len(useless), 0.0
+    a, p, largest = np.int64(0), len(train.useless), 0.0
     for j in range(p):
         state.signs[j] = 0.0
-        if not useless[j]:
+        if not train.useless[j]:
             largest = max(largest, abs(train.c[j]))
     for k in range(len(alphas)):
         fallen = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
-        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, useless, 1e-12 * largest, max_iter)
+        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, 1e-12 * largest, max_iter)
         intercept = train.means[p]
         for i in range(a):
             j = state.active[i]
             models[k, j] = state.b[i]
             intercept -= state.b[i] * train.means[j]
         models[k, p], models[k, p + 1] = -1.0, intercept
+
+
+def path_on(
+    sums: Sums,
+    train: Training,
+    state: State,
+    alphas: np.ndarray,  # falling
+    max_iter: int,
+) -> tuple[np.ndarray, np.ndarray]:  # models (n_alphas, n_terms + 2): coefficients, −1, intercept; solved (n_alphas,)
+    "Lasso path on the rows of a training set."
+    models, solved = np.zeros((len(alphas), len(train.c) + 2)), np.zeros(len(alphas), dtype=bool)
+    walk_path(sums, train, state, alphas, max_iter, models, solved)
+    return models, solved
 
 
 def lasso_path(
@@ -599,13 +630,13 @@ def lasso_path(
     "Lasso path from covariances alone."
     p = len(c)
     sums = Sums(np.empty((0, 0, 0)), np.ones(p, dtype=bool), np.empty((0, 0)), np.zeros(1, dtype=np.int64))
-    train = Training(0, 1.0, np.zeros(p + 1), np.ones(p + 1), np.ascontiguousarray(c), np.ascontiguousarray(C), np.ones(p, dtype=bool))
-    models, solved = np.zeros((len(alphas), p + 2)), np.zeros(len(alphas), dtype=bool)
-    walk_path(sums, train, new_state(p), np.zeros(p, dtype=bool), alphas, max_iter, models, solved)
+    means, variance, made, useless = np.zeros(p + 1), np.ones(p + 1), np.ones(p, dtype=bool), np.zeros(p, dtype=bool)
+    train = Training(0, 1.0, means, variance, np.ascontiguousarray(c), np.ascontiguousarray(C), made, useless)
+    models, solved = path_on(sums, train, new_state(p), alphas, max_iter)
     return models[:, :p], solved
 
 # %% ../nbs/03_lasso.ipynb #7d9ee4b1
-@compiled(reorder=True)
+@compiled(entry=True, reorder=True)
 def held_out_errors(M, models, errors):
     """Weighted mean squared error of each model on the fold with sums M, into errors (n_models,).
 
@@ -625,22 +656,6 @@ def held_out_errors(M, models, errors):
                 of_v += 2.0 * v[i] * half_v
         errors[k], errors[min(k + 1, last)] = max(of_u, 0.0) / weight, max(of_v, 0.0) / weight
 
-
-def path_on(
-    sums: Sums,
-    sample: Sample,
-    train: Training,
-    state: State,
-    alphas: np.ndarray,  # falling
-    max_iter: int,
-) -> tuple[np.ndarray, np.ndarray]:  # models (n_alphas, n_terms + 2): coefficients, −1, intercept; solved (n_alphas,)
-    "Lasso path on the rows of a training set."
-    useless, solved = np.zeros(len(train.c), dtype=bool), np.zeros(len(alphas), dtype=bool)
-    models = np.zeros((len(alphas), len(useless) + 2))
-    find_useless(sample, train, useless)
-    walk_path(sums, train, state, useless, alphas, max_iter, models, solved)
-    return models, solved
-
 # %% ../nbs/03_lasso.ipynb #0c9aa596
 def choose_alpha(
     errors: np.ndarray,  # (n_alphas,) mean over the folds
@@ -652,7 +667,6 @@ def choose_alpha(
 # %% ../nbs/03_lasso.ipynb #7fd8522d
 def cross_validate(
     sums: Sums,
-    sample: Sample,
     parts: Iterator[Training],  # one for each fold
     state: State,
     alphas: np.ndarray,  # (n_alphas,) falling
@@ -662,7 +676,7 @@ def cross_validate(
     errors, all_solved = np.full((len(sums.M), len(alphas)), np.nan), True
     for M, part, of_fold in zip(sums.M, parts, errors):
         if part.weight > 0 and M[-1, -1] > 0:
-            models, solved = path_on(sums, sample, part, state, alphas, max_iter)
+            models, solved = path_on(sums, part, state, alphas, max_iter)
             held_out_errors(M, models, of_fold)
             all_solved &= bool(solved.all())
     return errors, all_solved
@@ -717,13 +731,13 @@ def fit_sums(
     max_iter: int,  # solves at one alpha
 ) -> LassoFit:
     "The cross-validated lasso, once the sums are there."
-    total = next(parts := training_sets(sums))
+    total = next(parts := training_sets(sums, sample))
     alphas = alpha_grid(np.abs(total.c).max(), n_alphas, eps)
     state = new_state(len(total.c))
-    errors, converged = cross_validate(sums, sample, parts, state, alphas, max_iter)
+    errors, converged = cross_validate(sums, parts, state, alphas, max_iter)
     mean_error = errors[~np.isnan(errors[:, 0])].mean(axis=0)
     chosen, near_tie = choose_alpha(mean_error)
-    models, solved = path_on(sums, sample, total, state, alphas[: chosen + 1], max_iter)
+    models, solved = path_on(sums, total, state, alphas[: chosen + 1], max_iter)
     coef, explained = models[-1, :-2], total.variance[-1]
     at = np.flatnonzero(coef)
     residual = explained - 2 * total.c @ coef + coef[at] @ total.C[at][:, at] @ coef[at]
