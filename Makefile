@@ -74,6 +74,8 @@ demo: $(VENV)/installed
 	$(BIN)/tfbpmodeling demo $(DEMO_OPTIONS)
 
 test: export MPLBACKEND = Agg
+# two tests run at a time: threads of their linear algebra would only wait for each other
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(VENV)/installed-dev browser axe
 	$(BIN)/python -m pytest tests/test_house.py -k 'in_step or are_clean'
 	$(BIN)/nbdev_test --n_workers 2
