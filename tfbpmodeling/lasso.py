@@ -181,39 +181,37 @@ def fold_sums(
     return Sums(M, np.full(p, not row_form), Z if row_form else Z[:0], inner)
 
 # %% ../nbs/03_lasso.ipynb #9b1cba7f
-def equal_on_rows(
-    sample: Sample,
-    skipped: int,  # fold
-    i: int,
-    j: int | None = None,
-) -> bool:
-    "True where column i equals column j (or is constant, without j) on the rows outside the skipped fold; n_folds skips none."
-    start, end = (*sample.starts, sample.starts[-1])[skipped : skipped + 2]
-    rows = np.concatenate([sample.rows[:start], sample.rows[end:]])
-    column = sample.X[rows, i]
-    return bool((column == (column[0] if j is None else sample.X[rows, j])).all())
+@compiled
+def equal_on_rows(sample, skipped, i, j):
+    "True where column i equals column j (or, for j < 0, is constant) on the rows outside the skipped fold."
+    X, first = sample.X, -1
+    for k in range(len(sample.starts) - 1):
+        if k == skipped:
+            continue
+        for r in range(sample.starts[k], sample.starts[k + 1]):
+            row = sample.rows[r]
+            if first < 0:
+                first = row
+            if X[row, i] != (X[row, j] if j >= 0 else X[first, i]):
+                return False
+    return True
 
 
-def find_useless(
-    sample: Sample,
-    means: np.ndarray,  # (n_folds + 1, n_terms) on the rows outside each fold, then on all rows
-    variance: np.ndarray,  # (n_folds + 1, n_terms)
-    r: np.ndarray,  # (n_folds + 1, n_terms) correlation with the response; NaN where there is no variance
-) -> np.ndarray:  # (n_folds + 1, n_terms) bool
-    "Columns that do not vary on the rows of a fit, or repeat an earlier one."
-    useless = variance <= 1e-9 * (variance + means**2)
-    for k, j in np.argwhere(useless & (variance > 0)):
-        useless[k, j] = equal_on_rows(sample, k, j)
-    for k in np.flatnonzero((np.diff(np.sort(r)) <= 1e-6).any(axis=1)):
-        order = np.argsort(r[k])
-        close = np.diff(r[k, order]) <= 1e-6
-        pairs = np.sort(order[np.append(close, False) | np.append(False, close)])
-        for at, j in enumerate(pairs):
-            before = pairs[:at][~useless[k, pairs[:at]]]
-            v, apart = variance[k, j], np.abs(r[k, before] - r[k, j])
-            alike = before[(np.abs(variance[k, before] - v) <= 1e-6 * v) & (apart <= 1e-6)]
-            useless[k, j] = useless[k, j] or any(equal_on_rows(sample, k, i, j) for i in alike)
-    return useless
+@compiled(entry=True)
+def find_useless(sample, train):
+    "Mark the columns that do not vary on the rows of the fit, or repeat an earlier one, in train.useless."
+    p, itself, useless = len(train.c), np.int64(-1), train.useless
+    for j in range(p):
+        v, c, mean = train.variance[j], train.c[j], train.means[j]
+        if v <= 0.0 or (v < 1e-9 * (v + mean * mean) and equal_on_rows(sample, train.skipped, j, itself)):
+            useless[j] = True
+            continue
+        near = 1e-6 * np.sqrt(v * train.variance[p]) if train.variance[p] > 0 else 0.0
+        for i in range(j):
+            if not useless[i] and abs(train.variance[i] - v) <= 1e-6 * v and abs(train.c[i] - c) <= near:
+                if equal_on_rows(sample, train.skipped, i, j):
+                    useless[j] = True
+                    break
 
 # %% ../nbs/03_lasso.ipynb #3c699792
 class Training(NamedTuple):
@@ -239,11 +237,10 @@ def training_sets(sums: Sums, sample: Sample) -> Iterator[Training]:
     squares = in_use @ sums.M.diagonal(axis1=1, axis2=2)[:, :-1] * scale
     c = in_use @ sums.M[:, p, :p] * scale - means[:, p:] * means[:, :p]
     variance = squares - means**2
-    both = variance[:, :p] * variance[:, p:]
-    r = np.divide(c, np.sqrt(np.maximum(both, 0)), where=both > 0, out=np.full_like(c, np.nan))
-    useless = find_useless(sample, means[:, :p], variance[:, :p], r)
     for k in (n_folds, *range(n_folds)):
-        yield Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), np.zeros(p, dtype=bool), useless[k])
+        train = Training(k, weight[k], means[k], variance[k], c[k], np.empty((p, p)), *np.zeros((2, p), dtype=bool))
+        find_useless(sample, train)
+        yield train
 
 
 @compiled
@@ -318,7 +315,7 @@ def cholesky_append(R, a, C, active, j, x):
     for k in range(a):
         R[k, a] = x[k]
         pivot -= x[k] * x[k]
-    R[a, a] = np.sqrt(pivot) if pivot > 0.0 else 0.0
+    R[a, a] = np.sqrt(max(pivot, 0.0))
     return pivot
 
 
