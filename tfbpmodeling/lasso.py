@@ -5,6 +5,7 @@
 # %% ../nbs/03_lasso.ipynb #a21b8a3e
 from __future__ import annotations
 
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -22,13 +23,14 @@ from threadpoolctl import threadpool_limits
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows', 'sum_term',
-           'rows_by_fold', 'fold_sums', 'equal_on_rows', 'find_useless', 'Training', 'training_sets', 'make_row',
-           'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
-           'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
-           'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid',
-           'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha', 'cross_validate', 'LassoFit',
-           'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
+__all__ = ['log', 'NONE', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows',
+           'sum_term', 'rows_by_fold', 'fold_sums', 'equal_on_rows', 'find_useless', 'Training', 'training_sets',
+           'make_row', 'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction',
+           'first_zero', 'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs',
+           'step_to_target', 'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual',
+           'alpha_grid', 'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha', 'cross_validate',
+           'LassoFit', 'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV',
+           'checked_arrays']
 
 # %% ../nbs/03_lasso.ipynb #a2fac452
 def compiled(function=None, *, entry: bool = False, reorder: bool = False, inline: bool = False):
@@ -53,6 +55,10 @@ def compiled(function=None, *, entry: bool = False, reorder: bool = False, inlin
 
     from_python.inside, from_python._numba_type_ = inside, inside._numba_type_  # by this, numba finds the one for kernels
     return from_python
+
+
+# no term, no row; numba would take a plain -1 for a constant first, and find all types once more when it turns out to vary
+NONE = np.int64(-1)
 
 # %% ../nbs/03_lasso.ipynb #c3d2cf16
 def fold_shares(
@@ -184,7 +190,7 @@ def fold_sums(
 @compiled
 def equal_on_rows(sample, skipped, i, j):
     "True where column i equals column j (or, for j < 0, is constant) on the rows outside the skipped fold."
-    X, first = sample.X, -1
+    X, first = sample.X, NONE
     for k in range(len(sample.starts) - 1):
         if k == skipped:
             continue
@@ -200,10 +206,10 @@ def equal_on_rows(sample, skipped, i, j):
 @compiled(entry=True)
 def find_useless(sample, train):
     "Mark the columns that do not vary on the rows of the fit, or repeat an earlier one, in train.useless."
-    p, itself, useless = len(train.c), np.int64(-1), train.useless
+    p, useless = len(train.c), train.useless
     for j in range(p):
         v, c, mean = train.variance[j], train.c[j], train.means[j]
-        if v <= 0.0 or (v < 1e-9 * (v + mean * mean) and equal_on_rows(sample, train.skipped, j, itself)):
+        if v <= 0.0 or (v < 1e-9 * (v + mean * mean) and equal_on_rows(sample, train.skipped, j, NONE)):
             useless[j] = True
             continue
         near = 1e-6 * np.sqrt(v * train.variance[p]) if train.variance[p] > 0 else 0.0
@@ -266,19 +272,17 @@ def make_row(sums, train, j):
 @compiled
 def forward_solve(R, a, x):
     "Solve Rᵀ x = x in place for the leading a × a triangle, four unknowns at a time."
-    k = 0
-    while k + 4 <= a:
+    for k in range(0, a - 3, 4):
         x0 = x[k] / R[k, k]
         x1 = (x[k + 1] - R[k, k + 1] * x0) / R[k + 1, k + 1]
         x2 = (x[k + 2] - R[k, k + 2] * x0 - R[k + 1, k + 2] * x1) / R[k + 2, k + 2]
         x3 = (x[k + 3] - R[k, k + 3] * x0 - R[k + 1, k + 3] * x1 - R[k + 2, k + 3] * x2) / R[k + 3, k + 3]
         x[k], x[k + 1], x[k + 2], x[k + 3] = x0, x1, x2, x3
-        k += 4
-        r0, r1, r2, r3, rest = R[k - 4, k:a], R[k - 3, k:a], R[k - 2, k:a], R[k - 1, k:a], x[k:a]
+        r0, r1, r2, r3, rest = R[k, k + 4 : a], R[k + 1, k + 4 : a], R[k + 2, k + 4 : a], R[k + 3, k + 4 : a], x[k + 4 : a]
         for i in range(len(rest)):
             rest[i] -= r0[i] * x0 + r1[i] * x1 + r2[i] * x2 + r3[i] * x3
-    for i in range(k, a):
-        for j in range(k, i):
+    for i in range(a - a % 4, a):
+        for j in range(a - a % 4, i):
             x[i] -= R[j, i] * x[j]
         x[i] /= R[i, i]
 
@@ -294,10 +298,10 @@ def backward_solve(R, a, x, y):
             u, v = done_x[i], done_y[i]
             s0, s1, t0, t1 = s0 + r0[i] * u, s1 + r1[i] * u, t0 + r0[i] * v, t1 + r1[i] * v
         k -= 2
-        x[k + 1] = (x[k + 1] - s1) / R[k + 1, k + 1]
-        y[k + 1] = (y[k + 1] - t1) / R[k + 1, k + 1]
-        x[k] = (x[k] - s0 - R[k, k + 1] * x[k + 1]) / R[k, k]
-        y[k] = (y[k] - t0 - R[k, k + 1] * y[k + 1]) / R[k, k]
+        upper, across, lower = R[k, k], R[k, k + 1], R[k + 1, k + 1]
+        x1, y1 = (x[k + 1] - s1) / lower, (y[k + 1] - t1) / lower
+        x[k], y[k] = (x[k] - s0 - across * x1) / upper, (y[k] - t0 - across * y1) / upper
+        x[k + 1], y[k + 1] = x1, y1
     if k == 1:
         s0, t0 = x[0], y[0]
         for i in range(1, a):
@@ -315,7 +319,7 @@ def cholesky_append(R, a, C, active, j, x):
     for k in range(a):
         R[k, a] = x[k]
         pivot -= x[k] * x[k]
-    R[a, a] = np.sqrt(max(pivot, 0.0))
+    R[a, a] = 0.0 if pivot < 0 else np.sqrt(pivot)
     return pivot
 
 
@@ -323,7 +327,7 @@ def cholesky_append(R, a, C, active, j, x):
 def cholesky_drop(R, a, r, z, q):
     "Take column r out of the a × a factor: shift the columns after it to the left and rotate the triangle back, and z and q with it."
     for i in range(a):
-        row = R[i, max(r, i - 1) : a]
+        row = R[i, (i - 1 if i > r else r) : a]
         for k in range(len(row) - 1):
             row[k] = row[k + 1]
     for i in range(r, a - 1):
@@ -334,8 +338,10 @@ def cholesky_drop(R, a, r, z, q):
         for k in range(len(upper)):
             u, v = upper[k], lower[k]
             upper[k], lower[k] = cos * u + sin * v, cos * v - sin * u
-        z[i], z[i + 1] = cos * z[i] + sin * z[i + 1], cos * z[i + 1] - sin * z[i]
-        q[i], q[i + 1] = cos * q[i] + sin * q[i + 1], cos * q[i + 1] - sin * q[i]
+        u, v = z[i], z[i + 1]
+        z[i], z[i + 1] = cos * u + sin * v, cos * v - sin * u
+        u, v = q[i], q[i + 1]
+        q[i], q[i + 1] = cos * u + sin * v, cos * v - sin * u
 
 # %% ../nbs/03_lasso.ipynb #883baa60
 @compiled
@@ -348,11 +354,12 @@ def trade_direction(R, a, sign, move, scratch):
 
 @compiled
 def first_zero(b, move, a):
-    "How far to go along `move` until a coefficient reaches zero, and which one (−1: none)."
-    far, hit = np.inf, -1
+    "How far to go along `move` until a coefficient reaches zero, and which one (NONE: no one)."
+    far, hit = np.inf, NONE
     for i in range(a):
-        if b[i] * move[i] < 0 or (b[i] == 0 and move[i] == 0):
-            step = -b[i] / move[i] if move[i] != 0 else np.inf
+        at, slope = b[i], move[i]
+        if at * slope < 0 or (at == 0 and slope == 0):
+            step = -at / slope if slope != 0 else np.inf
             if step < far:
                 far, hit = step, i
     return far, hit
@@ -386,30 +393,28 @@ def residual_covariance(train, state, a):
     C, active, b, d, g, h = train.C, state.active, state.b, state.d, state.g, state.h
     for j in range(len(g)):  # a slice assignment would compile the texts of numba's error messages: 3 s
         g[j], h[j] = train.c[j], 0.0
-    k = 0
-    while k + 4 <= a:
+    for k in range(0, a - 3, 4):
         r0, r1, r2, r3 = C[active[k]], C[active[k + 1]], C[active[k + 2]], C[active[k + 3]]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
         d0, d1, d2, d3 = d[k], d[k + 1], d[k + 2], d[k + 3]
         for j in range(len(g)):
             g[j] -= r0[j] * b0 + r1[j] * b1 + r2[j] * b2 + r3[j] * b3
             h[j] += r0[j] * d0 + r1[j] * d1 + r2[j] * d2 + r3[j] * d3
-        k += 4
-    while k < a:
+    for k in range(a - a % 4, a):
         row, bk, dk = C[active[k]], b[k], d[k]
         for j in range(len(g)):
             g[j] -= row[j] * bk
             h[j] += row[j] * dk
-        k += 1
 
 
 @compiled
 def worst_term(state):
-    "The inactive term with the largest |g|, or −1."
-    worst, j = -1.0, -1
+    "The inactive term with the largest |g|, or NONE."
+    worst, j = -1.0, NONE
     for k in range(len(state.g)):
-        if state.signs[k] == 0 and not state.aside[k] and abs(state.g[k]) > worst:
-            worst, j = abs(state.g[k]), k
+        size = abs(state.g[k])
+        if state.signs[k] == 0 and not state.aside[k] and size > worst:
+            worst, j = size, k
     return j
 
 
@@ -419,8 +424,10 @@ def refine(state, a, alpha, slack):
     off, rest = 0.0, state.target
     for k in range(a):
         j = state.active[k]
-        rest[k] = state.g[j] - alpha * state.signs[j]
-        off = max(off, abs(rest[k]))
+        missing = state.g[j] - alpha * state.signs[j]
+        rest[k] = missing
+        if abs(missing) > off:
+            off = abs(missing)
     if off <= slack:
         return False
     forward_solve(state.R, a, rest)
@@ -445,13 +452,14 @@ def clip_signs(state, a):
 
 @compiled
 def step_to_target(state, a):
-    "Move towards the target, as far as no sign turns; returns how far (0 to 1) and which term is at zero then (−1: none)."
-    b, target, far, hit = state.b, state.target, 1.0, -1
+    "Move towards the target, as far as no sign turns; returns how far (0 to 1) and which term is at zero then (NONE: no one)."
+    b, target, far, hit = state.b, state.target, 1.0, NONE
     for k in range(a):
-        if target[k] * state.signs[state.active[k]] <= 0:
-            step = b[k] / (b[k] - target[k]) if b[k] != target[k] else 0.0
+        start, end = b[k], target[k]
+        if end * state.signs[state.active[k]] <= 0:
+            step = start / (start - end) if start != end else 0.0
             if step < far or hit < 0:
-                far, hit = min(step, 1.0), k
+                far, hit = 1.0 if step > 1.0 else step, k
     for k in range(a):
         b[k] += far * (target[k] - b[k])
     return far, hit
@@ -462,9 +470,11 @@ def take_in(train, state, a, j, sign, value):
     "Term j, whose column the factor has, becomes active; returns the new number of active terms."
     z, q, R = train.c[j], sign, state.R
     for k in range(a):
-        z -= R[k, a] * state.z[k]
-        q -= R[k, a] * state.q[k]
-    state.z[a], state.q[a] = z / R[a, a], q / R[a, a]
+        above = R[k, a]
+        z -= above * state.z[k]
+        q -= above * state.q[k]
+    root = R[a, a]
+    state.z[a], state.q[a] = z / root, q / root
     state.active[a], state.signs[j], state.b[a] = j, sign, value
     return a + 1
 
@@ -498,13 +508,13 @@ def solve_lasso(sums, train, state, a, alpha, fallen, slack, max_iter):
 
     fallen: how far alpha has fallen since the state was solved; 0: it was not.
     """
-    alone, moved = -1, True
+    alone, moved = NONE, 1.0
     for j in range(len(train.useless)):
         state.aside[j] = train.useless[j]
     for _ in range(max_iter):
         aim(state, a, alpha, fallen)
         far, hit = step_to_target(state, a)
-        moved = moved or far > 0
+        moved += far
         if hit >= 0:
             if state.active[hit] == alone and far <= 0:
                 state.aside[alone] = True
@@ -527,10 +537,10 @@ def solve_lasso(sums, train, state, a, alpha, fallen, slack, max_iter):
             return a, kkt_residual(train, state, alpha) <= 1e3 * slack
         before, alone = a, j
         a, plain = add_term(sums, train, state, a, j)
-        if plain and moved:
+        if plain and moved > 0:
             a = add_others(sums, train, state, a, alpha + slack)
-            alone = j if a == before + 1 else -1
-        moved = not plain
+            alone = j if a == before + 1 else NONE
+        moved = 0.0 if plain else 1.0
     return a, False
 
 # %% ../nbs/03_lasso.ipynb #05a9b239
@@ -572,8 +582,10 @@ def kkt_residual(train, state, alpha):
     worst = 0.0
     for j in range(len(state.g)):
         if not train.useless[j]:
-            off = abs(state.g[j] - alpha * state.signs[j]) if state.signs[j] != 0 else abs(state.g[j]) - alpha
-            worst = max(worst, off)
+            g, sign = state.g[j], state.signs[j]
+            off = abs(g - alpha * sign) if sign != 0 else abs(g) - alpha
+            if off > worst:
+                worst = off
     return worst
 
 # %% ../nbs/03_lasso.ipynb #17a3b59a
@@ -593,15 +605,17 @@ def walk_path(sums, train, state, alphas, max_iter, models, solved):
     for j in range(p):
         state.signs[j] = 0.0
         if not train.useless[j]:
-            largest = max(largest, abs(train.c[j]))
+            size = abs(train.c[j])
+            if size > largest:
+                largest = size
     for k in range(len(alphas)):
         fallen = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
         a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, 1e-12 * largest, max_iter)
         intercept = train.means[p]
         for i in range(a):
-            j = state.active[i]
-            models[k, j] = state.b[i]
-            intercept -= state.b[i] * train.means[j]
+            j, value = state.active[i], state.b[i]
+            models[k, j] = value
+            intercept -= value * train.means[j]
         models[k, p], models[k, p + 1] = -1.0, intercept
 
 
@@ -641,17 +655,19 @@ def held_out_errors(M, models, errors):
     """
     weight, last = M[-1, -1], len(models) - 1
     for k in range(0, last + 1, 2):
-        u, v, of_u, of_v = models[k], models[min(k + 1, last)], 0.0, 0.0
+        other = k + 1 if k < last else k
+        u, v, of_u, of_v = models[k], models[other], 0.0, 0.0
         for i in range(len(v)):
-            if u[i] != 0.0 or v[i] != 0.0:
-                row, after_u, after_v = M[i, i + 1 :], u[i + 1 :], v[i + 1 :]
-                half_u, half_v = 0.5 * M[i, i] * u[i], 0.5 * M[i, i] * v[i]
+            at_u, at_v = u[i], v[i]
+            if at_u != 0.0 or at_v != 0.0:
+                square, row, after_u, after_v = M[i, i], M[i, i + 1 :], u[i + 1 :], v[i + 1 :]
+                half_u, half_v = 0.5 * square * at_u, 0.5 * square * at_v
                 for j in range(len(row)):
                     half_u += row[j] * after_u[j]
                     half_v += row[j] * after_v[j]
-                of_u += 2.0 * u[i] * half_u
-                of_v += 2.0 * v[i] * half_v
-        errors[k], errors[min(k + 1, last)] = max(of_u, 0.0) / weight, max(of_v, 0.0) / weight
+                of_u += 2.0 * at_u * half_u
+                of_v += 2.0 * at_v * half_v
+        errors[k], errors[other] = 0.0 if of_u < 0 else of_u / weight, 0.0 if of_v < 0 else of_v / weight
 
 # %% ../nbs/03_lasso.ipynb #0c9aa596
 def choose_alpha(
@@ -759,7 +775,13 @@ def compile_kernels() -> None:
     if not folder or not any(Path(folder).glob("lasso.walk_path-*.nbi")):
         log.info("compiling the solver%s", " (once per installation)" if folder else ": no folder to keep compiled code in was found")
     X, folds = np.eye(9)[:, :3], np.arange(9) % 4
-    lasso_cv(X, X[:, 0] + X[:, 1], np.ones(9), folds)
+    collecting = gc.isenabled()
+    gc.disable()  # what the compiler makes stays: looking for garbage in it would take a twelfth of the time
+    try:
+        lasso_cv(X, X[:, 0] + X[:, 1], np.ones(9), folds)
+    finally:
+        if collecting:
+            gc.enable()
     if sum(walk_path.stats.cache_hits.values()) == 0:
         log.info("compiled in %.1f s", time.perf_counter() - start)
 
