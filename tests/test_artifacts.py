@@ -6,10 +6,12 @@ import pty
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 from examples import files_of, small_tables
 
@@ -76,6 +78,19 @@ def test_partial_folders_of_dead_processes_are_removed_and_those_of_others_kept(
         folder.mkdir()
     finished(tmp_path, "done")
     assert not stale.exists() and alive.exists() and elsewhere.exists()
+
+
+def test_a_killed_process_that_nobody_has_asked_for_its_end_is_dead(tmp_path):
+    "A killed Dask worker leaves its process to process 1, which may ask late or never: until then kill(pid, 0) finds the number."
+    killed = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    killed.kill()
+    while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    os.kill(killed.pid, 0)  # the number is still taken
+    (tmp_path / f".P.partial-{slug(socket.gethostname())}-{killed.pid}.0a1b2c").mkdir()
+    finished(tmp_path, "done")
+    assert [p.name for p in tmp_path.iterdir()] == ["P"]
+    killed.wait()
 
 
 def test_bad_input_removes_what_it_made_and_a_failure_keeps_it(tmp_path):

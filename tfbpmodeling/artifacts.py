@@ -162,13 +162,15 @@ def remove_stale(
 
 
 def _alive(pid: int) -> bool:
+    "Whether a process still runs. One that was killed keeps its number until its parent asks how it ended, which may be never."
+    import psutil
+
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
+    except psutil.AccessDenied:
         return True
-    return True
 
 
 def _keep_failed(partial: Path, target: Path) -> Path:
