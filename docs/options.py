@@ -3,13 +3,14 @@
 import dataclasses
 from pathlib import Path
 
+from tfbpmodeling.activity.activity_report import MotifActivityConfig
+from tfbpmodeling.activity.activity_simulation import ActivityConfig
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
-from tfbpmodeling.known_truth.activity_report import MotifActivityConfig
 from tfbpmodeling.known_truth.calibration import CalibrationConfig
-from tfbpmodeling.known_truth.simulation import ActivityConfig, SimulationConfig
+from tfbpmodeling.known_truth.simulation import SimulationConfig
 from tfbpmodeling.sequence.motifs import MotifScoresConfig
-from tfbpmodeling.sequence.tfbs import TfbsConfig, TfbsScoresConfig
+from tfbpmodeling.sequence.tfbs_report import TfbsConfig, TfbsScoresConfig
 
 OTHERS = {
     "simulate": SimulationConfig,

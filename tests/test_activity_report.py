@@ -9,10 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.artifacts import read_run
-from tfbpmodeling.cli import main
-from tfbpmodeling.config import InputError
-from tfbpmodeling.known_truth.activity_report import (
+from tfbpmodeling.activity.activity_report import (
     ACTIVITY_MASTER,
     MotifActivityConfig,
     activity_figures,
@@ -23,9 +20,12 @@ from tfbpmodeling.known_truth.activity_report import (
     motif_activity_to_directory,
     movement,
 )
-from tfbpmodeling.known_truth.simulation import ActivityConfig, load_simulation, save_simulation, simulate_activity
+from tfbpmodeling.activity.activity_simulation import ActivityConfig, load_simulation, save_simulation, simulate_activity
+from tfbpmodeling.artifacts import read_run
+from tfbpmodeling.cli import main
+from tfbpmodeling.config import InputError
 from tfbpmodeling.modeling_data import EXACT
-from tfbpmodeling.report import master_notebook, parameters_of
+from tfbpmodeling.notebook_runner import master_notebook, parameters_of
 
 FILES = """activity.csv activity_sd.csv activity_cov.csv noise_cov.csv model_selection.csv run.json ridge_activity.csv tf_summary.csv
     explained.csv eigenvalues.csv""".split()
@@ -41,7 +41,7 @@ def data(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     "Runs without figures, where the test does not look at them."
-    monkeypatch.setattr("tfbpmodeling.known_truth.activity_report.activity_figures", lambda result: [])
+    monkeypatch.setattr("tfbpmodeling.activity.activity_report.activity_figures", lambda result: [])
 
 
 def words(folder, out, *more):
@@ -278,7 +278,7 @@ def test_a_folder_is_replaced_only_when_told(tmp_path, data, capsys, undrawn):
 
 
 def test_a_failure_of_ours_keeps_what_was_done(tmp_path, data, capsys, monkeypatch):
-    import tfbpmodeling.known_truth.activity_report as module
+    import tfbpmodeling.activity.activity_report as module
 
     _, folder = data
     with monkeypatch.context() as m:

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.config import InputError
-from tfbpmodeling.known_truth.simulation import (
-    NOISE_KINDS,
+from tfbpmodeling.activity.activity_simulation import (
+    SIMULATED_NOISE,
     ActivityConfig,
     activity_covariance,
     activity_noise,
@@ -17,12 +16,12 @@ from tfbpmodeling.known_truth.simulation import (
     load_simulation,
     motif_matrix,
     noise_covariance,
-    random_stream,
-    read_truth,
     save_simulation,
     simulate_activities,
     simulate_activity,
 )
+from tfbpmodeling.config import InputError
+from tfbpmodeling.known_truth.simulation import random_stream, read_truth
 from tfbpmodeling.modeling_data import EXACT
 
 SMALL = dict(n_genes=120, n_tfs=30)
@@ -36,7 +35,7 @@ def r2(Y, fitted):
     return 1 - ((Y - fitted) ** 2).sum() / ((Y - Y.mean(axis=0)) ** 2).sum()
 
 
-@pytest.mark.parametrize("noise", NOISE_KINDS)
+@pytest.mark.parametrize("noise", SIMULATED_NOISE)
 @pytest.mark.parametrize("kind", ["identity", "freeform", "lowrank_2", "lowrank_1"])
 @pytest.mark.parametrize("C", [2, 4, 9])
 def test_realised_r2_is_the_option(C, kind, noise):
@@ -49,7 +48,7 @@ def test_realised_r2_is_the_option(C, kind, noise):
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 0.7, 0.99])
-@pytest.mark.parametrize("noise", NOISE_KINDS)
+@pytest.mark.parametrize("noise", SIMULATED_NOISE)
 def test_share_of_the_noise_that_has_the_shape_of_v(noise, fraction):
     data = small(noise_cov=noise, noise_fraction=fraction)
     p = data.params

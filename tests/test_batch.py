@@ -24,10 +24,12 @@ import pytest
 from examples import files_of, small_tables
 
 from tfbpmodeling.artifacts import read_run
-from tfbpmodeling.batch import directory_names, factor_files, open_batch, read_sources, run_batch
+from tfbpmodeling.batch import directory_names, open_batch, run_batch
+from tfbpmodeling.batch_tables import factor_files, read_sources
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import BatchConfig, InputError
-from tfbpmodeling.report import MASTER, report_again
+from tfbpmodeling.notebook_runner import MASTER
+from tfbpmodeling.report import report_again
 
 ROOT = Path(__file__).resolve().parents[1]
 ROUNDS = range(int(os.environ.get("ROUNDS", "1")))
@@ -237,7 +239,7 @@ def test_one_table_for_each_factor(tmp_path):
 
 
 def test_the_batch_refuses_what_has_no_meaning(tables, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("tfbpmodeling.batch.CONNECT", 1)
+    monkeypatch.setattr("tfbpmodeling.batch_workers.CONNECT", 1)
     argv = ["batch", *words(tables), "--output_dir", str(tmp_path / "D")]
     for extra, says in (
         (["--timestamp"], "--timestamp has no meaning"),

@@ -19,10 +19,10 @@ from tfbpmodeling.bootstrap_model_results import (
     intervals,
     intervals_by_level,
     iterative_dropout,
-    safe_unpickle,
 )
 from tfbpmodeling.config import InputError
 from tfbpmodeling.design_matrix import Design
+from tfbpmodeling.safe_pickle import safe_unpickle
 
 TERMS = ["TF1:TF2", "TF1:YKL112W-A", "I(TF1 ** 2)", "row_max"]
 

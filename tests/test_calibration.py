@@ -15,11 +15,11 @@ from tfbpmodeling.known_truth.calibration import (
     AXES,
     FAST,
     METRICS,
-    PUBLISHED,
+    PUBLISHED_LISTS,
     TRUTHS,
     CalibrationConfig,
-    Cell,
     Found,
+    GridCell,
     MethodOptions,
     calibration_study,
     cells_of,
@@ -46,7 +46,7 @@ QUICK = MethodOptions(n_bootstraps=30, top_share=0.5)
 @pytest.mark.parametrize("truth", TRUTHS)
 def test_what_is_planted_is_what_least_squares_finds_without_noise(truth):
     "With nearly all of the variance planted, a regression on the columns that the truth names leaves nothing."
-    data, planted = simulate_cell(Cell(truth, signal_fraction=0.999999, **SMALL), 3)
+    data, planted = simulate_cell(GridCell(truth, signal_fraction=0.999999, **SMALL), 3)
     x, y = data.predictors, data.response.to_numpy()
     p, others = x.iloc[:, 0], x.iloc[:, 1:]
     columns = {
@@ -74,7 +74,7 @@ def test_correlated_residuals_are_alike_where_binding_is():
     for kind in ("independent", "correlated"):
         found = []
         for seed in range(6):
-            data, _ = simulate_cell(Cell("nothing", kind, n_genes=400, n_tfs=8), seed)
+            data, _ = simulate_cell(GridCell("nothing", kind, n_genes=400, n_tfs=8), seed)
             z = np.log(data.predictors.to_numpy() + 0.1)
             z = (z - z.mean(axis=0)) / z.std(axis=0)
             far = ((z[:, None] - z[None]) ** 2).sum(axis=2) + np.eye(len(z)) * 1e9
@@ -85,15 +85,15 @@ def test_correlated_residuals_are_alike_where_binding_is():
 
 
 def test_noise_of_a_cell_grows_with_the_binding_of_the_ptf():
-    data, _ = simulate_cell(Cell("nothing", n_genes=8000, n_tfs=7, noise_df=30, noise_binding=0.5), 2)
+    data, _ = simulate_cell(GridCell("nothing", n_genes=8000, n_tfs=7, noise_df=30, noise_binding=0.5), 2)
     z = np.log(data.predictors.iloc[:, 0] + 0.1)
     assert np.polyfit((z - z.mean()) / z.std(), np.log(data.response.abs()), 1)[0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_hidden_factors_hold_their_share_and_are_in_no_table():
     "With hidden factors of the same seed put back into the table, least squares takes away about their share of the noise."
-    data, _ = simulate_cell(Cell("nothing", "hidden", n_genes=4000, n_tfs=7, noise_df=30), 5)
-    more, _ = simulate_cell(Cell("nothing", n_genes=4000, n_tfs=10), 5)
+    data, _ = simulate_cell(GridCell("nothing", "hidden", n_genes=4000, n_tfs=7, noise_df=30), 5)
+    more, _ = simulate_cell(GridCell("nothing", n_genes=4000, n_tfs=10), 5)
     pd.testing.assert_frame_equal(data.predictors, more.predictors.iloc[:, :7])
     y = data.response - data.response.mean()
 
@@ -105,8 +105,8 @@ def test_hidden_factors_hold_their_share_and_are_in_no_table():
 
 
 def test_seeds_differ_between_cells_and_replicates_and_nothing_else():
-    seeds = [Cell(t).seed(s, r) for t in TRUTHS for s in (0, 1) for r in range(5)]
-    assert len(set(seeds)) == 60 and Cell().seed(0, 3) == Cell().seed(0, 3)
+    seeds = [GridCell(t).seed(s, r) for t in TRUTHS for s in (0, 1) for r in range(5)]
+    assert len(set(seeds)) == 60 and GridCell().seed(0, 3) == GridCell().seed(0, 3)
 
 
 # ---------------------------------------------------------------- metrics
@@ -138,7 +138,7 @@ def test_the_metrics_are_counted_by_hand():
 
 
 def test_the_lists_are_those_of_a_run():
-    cell, seed = Cell("both", signal_fraction=0.5, **SMALL), 11
+    cell, seed = GridCell("both", signal_fraction=0.5, **SMALL), 11
     data, planted = simulate_cell(cell, seed)
     from tfbpmodeling.config import Config
 
@@ -149,7 +149,7 @@ def test_the_lists_are_those_of_a_run():
     )
     rows = {r["method"]: r for r in one_replicate(cell, QUICK, seed)}
     for name, chosen in zip(
-        (*PUBLISHED, "robust_ols"),
+        (*PUBLISHED_LISTS, "robust_ols"),
         (tuple(result.all_data.kept), result.survivors, result.selected, result.beyond_main_effects, result.inference.selected),
     ):
         assert rows[name]["n_selected"] == len(chosen) and rows[name]["power"] == len(set(chosen) & set(planted)) / 6
@@ -157,7 +157,7 @@ def test_the_lists_are_those_of_a_run():
 
 
 def test_mean_error_and_verdict():
-    cell = dataclasses.asdict(Cell())
+    cell = dataclasses.asdict(GridCell())
     values = [0.0, 0.5, 1.0, 0.5]
     rows = pd.DataFrame(
         [
@@ -195,7 +195,7 @@ def test_the_grid_changes_one_thing_at_a_time():
         noise_df="5",
         noise_binding="-0.2",
     )
-    assert cells_of(one) == corner_cells(one) == [Cell("both", "correlated", 0.3, 500, 20, 0.1, 5.0, -0.2)]
+    assert cells_of(one) == corner_cells(one) == [GridCell("both", "correlated", 0.3, 500, 20, 0.1, 5.0, -0.2)]
 
 
 def test_corners_are_all_combinations_of_the_extremes():
@@ -230,7 +230,7 @@ def test_the_command_goes_on_and_gives_the_same_digits_whatever_the_processes(tm
     assert main(["calibrate", "--output_dir", str(one), *TINY]) == 0 and "index.html" in capsys.readouterr().out
     cells = sorted((one / "cells").iterdir())
     sizes = [pd.read_csv(cell).groupby("method").size().to_dict() for cell in cells]
-    whole = dict.fromkeys([*PUBLISHED, "multi_split", "stability"], 2) | dict.fromkeys(FAST, 3)
+    whole = dict.fromkeys([*PUBLISHED_LISTS, "multi_split", "stability"], 2) | dict.fromkeys(FAST, 3)
     assert len(cells) == 4 and sizes.count(whole) == 2 and sizes.count(dict.fromkeys(FAST, 2)) == 2
     first, corners = (one / "calibration.csv").read_bytes(), (one / "corners.csv").read_bytes()
     (two / "cells").mkdir(parents=True)
@@ -249,17 +249,17 @@ def test_the_command_goes_on_and_gives_the_same_digits_whatever_the_processes(tm
 
 def test_another_seed_gives_other_numbers():
     fast = MethodOptions(methods=FAST)
-    one, again, other = (calibration_study([Cell("both", **SMALL)], fast, 0, 3, random_state=s) for s in (0, 0, 1))
+    one, again, other = (calibration_study([GridCell("both", **SMALL)], fast, 0, 3, random_state=s) for s in (0, 0, 1))
     pd.testing.assert_frame_equal(one, again, check_exact=True)
     assert not one["mean"].equals(other["mean"])
 
 
 def test_the_tables_name_what_fails():
     study = calibration_study(
-        [Cell("main_effects", signal_fraction=0.5, **SMALL)], dataclasses.replace(QUICK, methods=("robust_ols", "stability")), 4
+        [GridCell("main_effects", signal_fraction=0.5, **SMALL)], dataclasses.replace(QUICK, methods=("robust_ols", "stability")), 4
     )
     assert (
-        set(study["method"]) == {*PUBLISHED, "robust_ols", "stability"}
+        set(study["method"]) == {*PUBLISHED_LISTS, "robust_ols", "stability"}
         and not ((study["method"] == "stability") & (study["metric"] == "wrong_sign")).any()
     )
     table, failed = rate_table(study), failures(study).set_index("method")
@@ -274,7 +274,7 @@ def summary_of(*rows) -> pd.DataFrame:
 
 
 def test_means_over_cells_and_their_errors():
-    a, b, other = Cell("both"), Cell("both", n_genes=300), Cell("both", "correlated")
+    a, b, other = GridCell("both"), GridCell("both", n_genes=300), GridCell("both", "correlated")
     table = found_table(
         summary_of(
             (a, "survivors", "power", 0.5, 0.03),
@@ -289,7 +289,7 @@ def test_means_over_cells_and_their_errors():
 
 
 def test_the_table_of_the_corners():
-    cells = [Cell("main_effects", n_genes=g, noise_df=df) for g in (300, 2000) for df in (2.5, 1000.0)]
+    cells = [GridCell("main_effects", n_genes=g, noise_df=df) for g in (300, 2000) for df in (2.5, 1000.0)]
     rates = [(0.05, 0.03), (0.30, 0.06), (0.12, 0.03), (0.09, 0.04)]  # the second is above 0.1 by more than two errors
     rows = [(c, "robust_ols", "fdr", *rate) for c, rate in zip(cells, rates)]
     (found,) = corner_table(summary_of(*rows)).to_dict("records")
@@ -302,7 +302,7 @@ def test_the_table_of_the_corners():
 def test_published_method_takes_main_effects_for_interactors_and_robust_ols_does_not():
     "The reason for the other methods, on a few data sets: 0.10 within Monte Carlo error against nearly 1."
     study = calibration_study(
-        [Cell("main_effects", signal_fraction=0.5, n_genes=600, n_tfs=13)], dataclasses.replace(QUICK, methods=("robust_ols",)), 10
+        [GridCell("main_effects", signal_fraction=0.5, n_genes=600, n_tfs=13)], dataclasses.replace(QUICK, methods=("robust_ols",)), 10
     )
     rate = verdicts(study).set_index("method")
     assert rate.loc["survivors", "fdr"] > 0.8 and rate.loc["robust_ols", "holds"]

@@ -64,7 +64,7 @@ def test_one_sentence_names_the_pip_command(tmp_path, command, what, extra):
 def test_every_module_is_imported_and_scores_without_a_threshold_are_made(tmp_path):
     write_files(tmp_path)
     done = bare(IMPORTS, cwd=tmp_path)
-    assert done.returncode == 0 and "tfbpmodeling.sequence.tfbs" in done.stdout.split(), done.stderr
+    assert done.returncode == 0 and "tfbpmodeling.sequence.tfbs_report" in done.stdout.split(), done.stderr
     done = bare(COMMAND, *"motif_scores --sequences p.fa --motifs m.pfm --output x.csv".split(), cwd=tmp_path)
     assert done.returncode == 0 and read_table(tmp_path / "x.csv").shape == (60, 1), done.stderr
 
@@ -92,7 +92,7 @@ def test_an_environment_that_holds_the_core_alone(tmp_path):
     absent = f"import importlib.util as u; print([m for m in {EXTRAS!r} if u.find_spec(m)])"
     assert bare(absent, python=python, block="", cwd=tmp_path).stdout.strip() == "[]"
     done = bare(IMPORTS, python=python, block="", cwd=tmp_path)
-    assert done.returncode == 0 and "tfbpmodeling.sequence.tfbs" in done.stdout.split(), done.stderr
+    assert done.returncode == 0 and "tfbpmodeling.sequence.tfbs_report" in done.stdout.split(), done.stderr
     write_files(tmp_path)
     for command, what, extra in SENTENCES:
         done = bare(COMMAND, *command.split(), python=python, block="", cwd=tmp_path)

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tfbpmodeling"
 NOTEBOOKS = sorted(p for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
-WINGS = ("known_truth", "sequence")
+WINGS = ("known_truth", "activity", "evidence", "sequence")
 COMMAND = ("cli", "__init__", "__main__")  # the only ones that know all
 HEAVY = ("numpy", "pandas", "scipy", "sklearn", "matplotlib", "seaborn", "numba", "joblib", "pyarrow", "papermill", "nbconvert", "IPython")
 FULL_TEXT = {"encoding": "utf-8"}

@@ -15,13 +15,10 @@ from tfbpmodeling.design_matrix import all_data_terms
 from tfbpmodeling.inference import (
     COLUMNS,
     METHODS,
-    NOT_ITS_OWN,
-    ONE_GENE,
     InferenceDesign,
     adjusted_p_values,
     aggregated_p_values,
     first_to_enter,
-    hc3_fit,
     infer,
     inference_design,
     knockoff_columns,
@@ -34,6 +31,7 @@ from tfbpmodeling.inference import (
     stability,
     unlikely_bound,
 )
+from tfbpmodeling.least_squares import NOT_ITS_OWN, ONE_GENE, hc3_fit
 from tfbpmodeling.modeling_data import make_modeling_data
 from tfbpmodeling.report import sureness_block
 from tfbpmodeling.workflow import run

@@ -10,9 +10,9 @@ from scipy.linalg import null_space
 from scipy.stats import multivariate_normal
 from sklearn.linear_model import Ridge
 
-from tfbpmodeling.config import InputError
-from tfbpmodeling.known_truth.activity_study import activity_grid, activity_study, gains
-from tfbpmodeling.known_truth.motif_activity import (
+from tfbpmodeling.activity.activity_simulation import ActivityConfig, simulate_activity
+from tfbpmodeling.activity.activity_study import activity_grid, activity_study, gains
+from tfbpmodeling.activity.motif_activity import (
     ACTIVITY_KINDS,
     NOISE_KINDS,
     candidates,
@@ -29,7 +29,7 @@ from tfbpmodeling.known_truth.motif_activity import (
     ridge_penalty,
     rotate,
 )
-from tfbpmodeling.known_truth.simulation import ActivityConfig, simulate_activity
+from tfbpmodeling.config import InputError
 
 SMALL = dict(n_genes=300, n_tfs=100, signal_fraction=0.4)
 FULL = dict(n_genes=978, n_tfs=623)

@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from examples import example_batch, files_of, small_tables, write_reports
 
-from tfbpmodeling.artifacts import read_run, write_run
-from tfbpmodeling.batch import SUMMARY, read_findings
+from tfbpmodeling.artifacts import read_findings, read_run, write_run
+from tfbpmodeling.batch import SUMMARY
 from tfbpmodeling.config import Config
+from tfbpmodeling.html import number
 from tfbpmodeling.modeling_data import make_modeling_data
 from tfbpmodeling.overview import chance_totals, write_overview
-from tfbpmodeling.report import chance_words, number, sureness_block
+from tfbpmodeling.report import chance_words, sureness_block
 from tfbpmodeling.workflow import NullPermutations, make_plan, null_permutations, null_seeds, permuted, run
 
 QUICK = Config(

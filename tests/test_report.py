@@ -21,9 +21,11 @@ from examples import files_of, small_tables, write_tables
 from tfbpmodeling.artifacts import read_run
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import Config
-from tfbpmodeling.interactor_significance import hc3_interval, robust_fits
+from tfbpmodeling.html import block_table
+from tfbpmodeling.interactor_significance import robust_fits
+from tfbpmodeling.least_squares import hc3_interval
 from tfbpmodeling.modeling_data import make_modeling_data
-from tfbpmodeling.report import MASTER, NOTEBOOK_ONLY, block_table, hand_over, handed_over, notebook_changes, parameters_of, tagged
+from tfbpmodeling.notebook_runner import MASTER, NOTEBOOK_ONLY, hand_over, handed_over, notebook_changes, parameters_of, tagged
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = "linear_perturbation_binding_modeling"

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['NUMBERS', 'InputError', 'did_you_mean', 'names_from_line', 'edges_from_line', 'line_from_edges', 'option',
-           'check_bounds', 'Config', 'check_options', 'BatchConfig']
+__all__ = ['NUMBERS', 'InputError', 'did_you_mean', 'names_from_line', 'listed', 'n_of', 'edges_from_line', 'line_from_edges',
+           'option', 'check_bounds', 'Config', 'check_options', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 class InputError(ValueError):
@@ -47,6 +47,18 @@ def names_from_line(
     except csv.Error as e:
         raise InputError(f"--{option} {line!r} is not one CSV line ({e}): close every quote, or leave quotes out") from None
     return tuple(name.strip() for row in rows for name in row if name.strip())
+
+# %% ../nbs/00_config.ipynb #1ec2fea2
+def listed(names: Iterable[str], most: int = 8) -> str:
+    "Up to `most` quoted names, then how many there are."
+    names = list(names)
+    rest = f", … ({len(names)} in all)" if len(names) > most else ""
+    return ", ".join(repr(n) for n in names[:most]) + rest
+
+# %% ../nbs/00_config.ipynb #62260311
+def n_of(n: int, what: str) -> str:
+    "1 factor, 2 factors, 1,200 factors."
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 # %% ../nbs/00_config.ipynb #e3b4a913
 def edges_from_line(

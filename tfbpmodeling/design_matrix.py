@@ -5,11 +5,9 @@
 # %% ../nbs/02_design_matrix.ipynb #5cb09a7d
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
-
+from dataclasses import dataclass
 from .config import Config, InputError, did_you_mean
 from .modeling_data import ModelingData
 

@@ -15,33 +15,25 @@ import io
 import json
 import logging
 import numbers
+import numpy as np
+import pandas as pd
 import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
-
-from .config import Config, InputError, did_you_mean
+from .config import Config, InputError, did_you_mean, listed
 
 # %% auto #0
-__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'TRANSFORMS', 'read_table', 'predictor_values', 'response_values', 'rank_scaled',
-           'quantile_normalized', 'transform_predictors', 'looks_like_p_values', 'InputFile', 'Storage', 'ModelingData',
-           'top_genes', 'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names',
-           'load_modeling_data', 'FactorTables', 'store_tables']
+__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'TRANSFORMS', 'read_table', 'predictor_values', 'response_values', 'genes_in_use',
+           'check_some_genes', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'transform_predictors',
+           'looks_like_p_values', 'InputFile', 'Storage', 'ModelingData', 'top_genes', 'make_modeling_data',
+           'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data', 'FactorTables',
+           'store_tables']
 
 # %% ../nbs/01_modeling_data.ipynb #8e3096d8
 _log = logging.getLogger(__name__)
-
-
-def _some(names: Iterable[str], most: int = 8) -> str:
-    "Up to `most` quoted names, then how many there are."
-    names = list(names)
-    rest = f", … ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(repr(n) for n in names[:most]) + rest
 
 # %% ../nbs/01_modeling_data.ipynb #d610ebd9
 def _check_is_file(path: Path, what: str) -> None:
@@ -223,7 +215,7 @@ def _check_columns(columns: list[str], where: str) -> None:
         places = [i + 2 for i, name in enumerate(columns) if name == double[0]]
         shown = f"{places[0]} and {places[1]}"
         raise InputError(
-            f"{where} has more than one column named {_some(double)} ({double[0]!r} in columns {shown}): rename or take out one"
+            f"{where} has more than one column named {listed(double)} ({double[0]!r} in columns {shown}): rename or take out one"
         )
 
 
@@ -319,7 +311,7 @@ def response_values(
     if len(numeric) != 1:
         found = f"{len(numeric)} numeric columns" if numeric else "no numeric column"
         raise InputError(
-            f"{where} has no column {perturbed_tf!r} and {found} (columns: {_some(response.columns)}): "
+            f"{where} has no column {perturbed_tf!r} and {found} (columns: {listed(response.columns)}): "
             f"name the response column like the perturbed TF, or leave one numeric column.{did_you_mean(perturbed_tf, response.columns)}"
         )
     values, is_text = _numbers(response[numeric[0]])
@@ -355,7 +347,7 @@ def _check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str
         raise InputError("--perturbed_tf is empty: name the column of the perturbed factor in the predictors table")
     if perturbed_tf not in names:
         raise InputError(
-            f"--perturbed_tf {perturbed_tf} is no column of {where}, which has {_some(columns)}: "
+            f"--perturbed_tf {perturbed_tf} is no column of {where}, which has {listed(columns)}: "
             f"its binding is needed; check the name.{did_you_mean(perturbed_tf, columns)}"
         )
     for name in columns:
@@ -363,7 +355,7 @@ def _check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str
             raise InputError(f"column {name!r} of {where} is named like a term of the model ({meaning}): rename the column")
 
 # %% ../nbs/01_modeling_data.ipynb #cb18038a
-def _genes_in_use(
+def genes_in_use(
     response_ids: pd.Index,
     predictor_ids: pd.Index,
     perturbed_tf: str,
@@ -385,7 +377,7 @@ def _genes_in_use(
     return sorted(both - listed - {perturbed_tf}), {reason: tuple(sorted(genes)) for reason, genes in dropped.items()}
 
 # %% ../nbs/01_modeling_data.ipynb #be515ae1
-def _check_some_genes(genes, dropped, response_ids, predictor_ids, response_name: str, predictors_name: str) -> None:
+def check_some_genes(genes, dropped, response_ids, predictor_ids, response_name: str, predictors_name: str) -> None:
     if genes:
         return
     if dropped["blacklisted"]:
@@ -416,7 +408,7 @@ def _gaps(
     return affected, first
 
 
-def _without_gaps(
+def without_gaps(
     tables: dict[str, pd.DataFrame],
     genes: list[str],
     missing: str,  # "error" or "drop"
@@ -644,9 +636,9 @@ def make_modeling_data(
     _check_predictor_names(predictors.columns, perturbed_tf, predictors_name)
     x = predictor_values(predictors, predictors_name)
     y = response_values(response, perturbed_tf, response_name)
-    genes, dropped = _genes_in_use(y.index, x.index, perturbed_tf, blacklist)
-    _check_some_genes(genes, dropped, y.index, x.index, response_name, predictors_name)
-    genes, dropped["missing values"] = _without_gaps({response_name: y.to_frame(), predictors_name: x}, genes, missing)
+    genes, dropped = genes_in_use(y.index, x.index, perturbed_tf, blacklist)
+    check_some_genes(genes, dropped, y.index, x.index, response_name, predictors_name)
+    genes, dropped["missing values"] = without_gaps({response_name: y.to_frame(), predictors_name: x}, genes, missing)
     y, x = y.loc[genes], x.loc[genes]
     _check_binding_varies(x[perturbed_tf], predictors_name)
     warnings = _warnings(x[perturbed_tf], transform, predictors_name)

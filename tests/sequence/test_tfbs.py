@@ -11,21 +11,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
 from tfbpmodeling.modeling_data import read_table
+from tfbpmodeling.sequence.explanation import annotate_seqlets, attribute, average_seqlet, find_seqlets, occlusion
 from tfbpmodeling.sequence.motifs import match_motifs, one_hot, plant, random_sequences
-from tfbpmodeling.sequence.tfbs import (
+from tfbpmodeling.sequence.network import (
     WORD,
-    annotate_seqlets,
-    attribute,
-    average_seqlet,
     baseline_probabilities,
     build_model,
     evaluate,
-    find_seqlets,
     layer_table,
-    learned_word,
     load_model,
-    name_seqlets,
-    occlusion,
     planted_words,
     predict_log_odds,
     predicted_binding,
@@ -38,6 +32,7 @@ from tfbpmodeling.sequence.tfbs import (
     train,
     word_counts,
 )
+from tfbpmodeling.sequence.tfbs_report import learned_word, name_seqlets
 
 torch = pytest.importorskip("torch", reason="make test-sequence installs it")
 
