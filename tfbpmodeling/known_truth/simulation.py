@@ -17,10 +17,11 @@ from typing import Any
 from ..config import InputError, check_options, did_you_mean, option
 
 # %% auto #0
-__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names',
-           'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2',
-           'noise_level', 'simulate_response', 'InteractionData', 'simulate_interactions', 'read_truth', 'TruthScore',
-           'score_against_truth', 'known_score']
+__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'COUNTS', 'INTERACTOR_COLUMNS', 'SimulationConfig', 'random_stream',
+           'gene_ids', 'tf_names', 'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns',
+           'signal_scale', 'realised_r2', 'noise_level', 'simulate_response', 'InteractionData',
+           'simulate_interactions', 'read_truth', 'TruthScore', 'score_against_truth', 'known_score', 'small_tables',
+           'example_factors', 'example_batch', 'write_reports']
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -402,3 +403,132 @@ def known_score(
         return score_against_truth(kept_terms, read_truth(path), perturbed_tf) if path.is_file() else None
     except InputError:
         return None
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #ce0d3080
+def small_tables(
+    n: int = 160,  # genes
+    names: tuple[str, ...] = ("P", "A", "B", "C", "D", "hot"),  # of the factors; the first is the perturbed one
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # response (n, 1), predictors (n, factors)
+    "Response and predictors of n genes; the products of the first factor with the second (+0.9) and the third (−0.6) act."
+    rng = np.random.RandomState(seed)
+    ids = pd.Index([f"G{i:04d}" for i in range(n)], name="gene")
+    binding = pd.DataFrame(rng.lognormal(0, 0.8, (n, len(names))) * (rng.rand(n, len(names)) < 0.6), ids, list(names)).round(6)
+    effect = 0.9 * binding.iloc[:, 0] * binding.iloc[:, 1] - 0.6 * binding.iloc[:, 0] * binding.iloc[:, 2] + rng.standard_t(6, n)
+    return effect.round(6).to_frame(names[0]), binding
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #339a0aca
+def example_factors(
+    n: int,
+    prefix: str = "",  # of every id and name
+) -> dict[str, str]:  # id -> name
+    "Ids and names of the factors of an example batch."
+    ids = [f"{prefix}Y{chr(65 + i % 16)}{'LR'[i % 2]}{i:03d}{'WC'[i % 2]}" for i in range(n)]
+    return {
+        tf: f"{prefix}{''.join(chr(65 + (7 * i + k * k * 11 + i // 26) % 26) for k in range(3))}{i % 9 + 1}" for i, tf in enumerate(ids)
+    }
+
+
+def _example_pair(hub: float, rng: np.random.RandomState) -> dict:
+    "The drawn columns of one survivor: an effect of t standard errors, stronger ones mostly positive for a hub."
+    sign = (1 if hub > 0.5 else -1) * (1 if rng.rand() < 0.9 else -1)
+    t, error, beyond = 1 + rng.gamma(1.5, 0.7), rng.lognormal(-4, 1), bool(rng.rand() < 0.5)
+    low, high = sorted((sign * (t - 1) * error, sign * (t + 1) * error))
+    low_beside, high_beside = np.sort(sign * error * (t + np.array([-0.8, 0.8]) - (0 if beyond else t))).tolist()
+    return {
+        **dict(all_data_low=low, all_data_median=sign * t * error, all_data_high=high),
+        **dict(topn_low=low * 0.9, topn_median=sign * t * error, topn_high=high * 1.1),
+        **dict(delta_r2=rng.normal(-0.01, 0.02), selected=bool(rng.rand() < 0.7), beyond_main_effects=beyond),
+        **dict(low_beside=low_beside, high_beside=high_beside),
+    }
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #93e7c257
+def _example_state(i: int, n: int, tf: str, status: str) -> tuple[str, str | None]:
+    "State and reason of factor i: the last two did not work out; of a batch that did not end the second half is not done."
+    if status != "done" and i >= n // 2:
+        return ("running" if i == n // 2 and status == "running" else "waiting"), None
+    if n > 2 and i == n - 1:
+        return "not_applicable", f"the binding of {tf} is constant on the common genes"
+    if n > 2 and i == n - 2:
+        return "failed", "ZeroDivisionError: division by zero"
+    return "done", None
+
+
+COUNTS = "n_genes n_bound n_terms n_kept_all_data n_kept_topn n_survivors n_selected n_beyond_main_effects best_r2".split()
+
+
+def _example_row(tf: str, name: str, state: str, reason: str | None, pairs: list[dict], n: int, rng: np.random.RandomState) -> dict:
+    "One row of summary.csv. Every factor draws its numbers, whatever its state, so that the others keep theirs."
+    seconds, n_bound, best_r2 = float(rng.uniform(5, 20)), rng.randint(300, 5000), rng.uniform(0, 0.3)
+    beyond, found = sum(pair["beyond_main_effects"] for pair in pairs), len(pairs)
+    counts = (6000, n_bound, n - 1, found + 3, found + 1, found, max(0, found - 1), beyond, best_r2)
+    ran = state in ("done", "nothing_found")
+    folder = tf if ran else f"{tf}.failed" if state == "failed" else None
+    return {
+        **dict(perturbed_tf=tf, name=name, status=state, reason=reason, **dict(zip(COUNTS, counts if ran else [None] * len(counts)))),
+        **dict(seconds=seconds if folder else None, fits_per_second=9000.0 if ran else None),
+        **dict(directory=folder, report=f"{folder}/report.html" if folder else None),
+    }
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #4bdb0d63
+def _example_manifest(rows: list[dict], status: str) -> dict:
+    "batch.json of an example: the options, and the state of every factor."
+    factors = {
+        r["perturbed_tf"]: {"name": r["name"], "state": r["status"], "reason": r["reason"], "seconds": r["seconds"], "started": None, "ended": None,
+                            "directory": r["directory"], "report": r["report"], "attempts": int(r["report"] is not None)}
+        for r in rows
+    }  # fmt: skip
+    inputs = [
+        {"option": name, "path": f"tables/{name.removesuffix('_file')}.csv", "sha256": letter * 64}
+        for name, letter in (("response_file", "a"), ("predictors_file", "b"))
+    ]
+    parameters = dict(
+        response_file=inputs[0]["path"], predictors_file=inputs[1]["path"], perturbed_tfs="all", n_bootstraps=1000, random_state=42
+    )
+    parameters |= dict(all_data_ci_level=98.0, topn_ci_level=90.0, top_n=600, output_dir="results", n_jobs=2)
+    batch = dict(version="0.1.0", command="batch", status=status, started="2026-11-20T22:00:00+00:00")
+    batch |= dict(ended="2026-11-20T22:41:07+00:00" if status == "done" else None, parameters=parameters, inputs=inputs)
+    return batch | dict(seed=42, n_jobs=2, fits_per_second=9123.4, factors=factors)
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #445c2606
+INTERACTOR_COLUMNS = (
+    "perturbed_tf perturbed_tf_name interactor interactor_name term all_data_low all_data_median all_data_high topn_low topn_median topn_high "
+    "delta_r2 selected beyond_main_effects low_beside high_beside"
+).split()
+
+
+def example_batch(
+    n: int = 12,  # perturbed factors
+    seed: int = 0,
+    density: float = 0.06,  # share of the pairs that survive; 0: nothing found
+    prefix: str = "",  # of every name
+    status: str = "done",  # or "running", "interrupted": then half of the factors are done
+) -> tuple[dict, pd.DataFrame, pd.DataFrame]:  # batch.json, summary.csv, interactors.csv
+    "What a batch of n factors leaves. One factor is not applicable, one failed."
+    rng, names = np.random.RandomState(seed), example_factors(n, prefix)
+    ids, hub = list(names), rng.gamma(0.6, 1, n)
+    alive = rng.rand(n, n) < density * np.outer(rng.gamma(1, 1, n), hub / hub.mean())
+    alive |= alive.T & (rng.rand(n, n) < 0.25)
+    rows, found = [], []
+    for i, tf in enumerate(ids):
+        state, reason = _example_state(i, n, tf, status)
+        others = [j for j in np.flatnonzero(alive[i]) if j != i] if state == "done" else []
+        heads = [(tf, names[tf], ids[j], names[ids[j]], f"{tf}:{ids[j]}") for j in others]
+        pairs = [dict(zip(INTERACTOR_COLUMNS, head)) | _example_pair(hub[j], rng) for head, j in zip(heads, others)]
+        state = "nothing_found" if state == "done" and not pairs else state
+        rows.append(_example_row(tf, names[tf], state, reason, pairs, n, rng))
+        found += pairs
+    return _example_manifest(rows, status), pd.DataFrame(rows), pd.DataFrame(found, columns=INTERACTOR_COLUMNS)
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #1ef18a70
+def write_reports(
+    folder: Path,
+    batch: dict,  # batch.json
+) -> None:
+    "A small page wherever a batch names a report, and the two tables, empty."
+    for factor in batch["factors"].values():
+        if factor["report"]:
+            (folder / factor["report"]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / factor["report"]).write_text("<p>a report</p>")
+    for name in ("summary.csv", "interactors.csv"):
+        (folder / name).write_text("")
