@@ -104,9 +104,7 @@ export: $(VENV)/installed-dev
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
 	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
-	$(BIN)/python docs/readme.py
-	$(BIN)/python docs/options.py
-	$(BIN)/python docs/input_examples.py
+	$(BIN)/python docs/_make/all.py
 
 stress: export ROUNDS = 10
 stress: $(VENV)/installed-dev
@@ -119,7 +117,7 @@ bench: $(VENV)/installed-bench
 docs: $(VENV)/installed-docs axe
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs render .
 	PATH="$(CURDIR)/$(BIN):$$PATH" smalldocs check .
-	$(BIN)/python docs/look.py
+	$(BIN)/python docs/_make/look.py
 	@echo "the site is in _docs/index.html"
 
 # Some tests look at pages in a real browser. Without one they are skipped, and this says why.

@@ -541,7 +541,7 @@ def test_cluster_interrupted(faulty, calm, dask_cluster):
 
 
 def test_files_for_clusters_are_whole():
-    docs = ROOT / "docs"
+    docs = ROOT / "docs" / "cluster"
     subprocess.run(["bash", "-n", docs / "slurm_array.sh"], check=True)
     compile((docs / "slurm_dask.py").read_text(), "slurm_dask.py", "exec")
     known = {f"--{name}" for name in BatchConfig().to_dict()}
@@ -550,4 +550,4 @@ def test_files_for_clusters_are_whole():
         assert set(re.findall(r"--[a-z_]+", command)) - known == set(), name
     options = (docs / "slurm_dask.py").read_text().partition("BatchConfig(\n")[2].partition("        )\n")[0]
     assert {f"--{name}" for name in re.findall(r"(\w+)=", options)} <= known
-    assert all(file in (docs / "batches.md").read_text() for file in ("slurm_array.sh", "slurm_dask.py", "Snakefile"))
+    assert all(file in (docs.parent / "batches.md").read_text() for file in ("slurm_array.sh", "slurm_dask.py", "Snakefile"))

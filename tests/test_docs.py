@@ -18,7 +18,7 @@ PAGES = sorted(DOCS.glob("*.md"))
 @pytest.mark.parametrize("script, page", [("options", "options.md"), ("input_examples", "input_formats.md")])
 def test_made_pages_are_in_step(script, page):
     made = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, 'docs'); from {script} import page; sys.stdout.write(page())"],
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, 'docs/_make'); from {script} import page; sys.stdout.write(page())"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -31,9 +31,9 @@ def test_made_pages_are_in_step(script, page):
 
 def test_the_calibration_page_and_the_report_say_what_the_study_found():
     "Tables and sentences are made again from the kept tables of the study; those of the report stand under How to read this."
-    spec = importlib.util.spec_from_file_location("calibration_page", DOCS / "calibration.py")
+    spec = importlib.util.spec_from_file_location("calibration_page", DOCS / "_make" / "calibration.py")
     spec.loader.exec_module(made := importlib.util.module_from_spec(spec))
-    assert (DOCS / "calibration.md").read_text(encoding="utf-8") == made.page(), "python docs/calibration.py"
+    assert (DOCS / "calibration.md").read_text(encoding="utf-8") == made.page(), "python docs/_make/calibration.py"
     notebook = nbformat.read(ROOT / "nbs" / "master" / "run_report.ipynb", as_version=4)
     (how_to_read,) = (c.source for c in notebook.cells if c.source.startswith("## How to read this"))
     missing = [line for line in made.for_the_report(made.study()[0]) if line not in how_to_read]

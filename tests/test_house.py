@@ -89,7 +89,7 @@ def test_notebooks_are_clean(tmp_path):
 
 
 def test_readme_in_step_with_its_notebook():
-    made = python("import sys; sys.path.insert(0, 'docs'); from readme import readme; sys.stdout.write(readme())")
+    made = python("import sys; sys.path.insert(0, 'docs/_make'); from readme import page; sys.stdout.write(page())")
     assert (ROOT / "README.md").read_text(**FULL_TEXT) == made, "edit nbs/index.ipynb, then make export"
 
 

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from tfbpmodeling import plots
+from tfbpmodeling import figures, plots
 from tfbpmodeling.bootstrap_model_results import BootstrapModelResults, intervals_by_level
 from tfbpmodeling.config import Config, InputError
 from tfbpmodeling.design_matrix import make_design, strata
@@ -92,7 +92,7 @@ def test_every_figure_of_a_run_is_saved(which, request, tmp_path):
         assert spec.caption and spec.alt and "\\" not in spec.name and "/" not in spec.name
         fig = spec.draw()
         assert isinstance(fig, Figure) and fig.get_figwidth() == pytest.approx(7)
-        png, svg = plots.save_figure(fig, tmp_path / "new" / "folder", spec.name)
+        png, svg = figures.save_figure(fig, tmp_path / "new" / "folder", spec.name)
         assert png.read_bytes()[:4] == b"\x89PNG" and ET.parse(svg).getroot().tag.endswith("svg")
         assert not any(word in svg.read_text() for word in ("<dc:date>", "Matplotlib v", str(tmp_path)))
 
@@ -111,21 +111,21 @@ def test_names_of_the_figures(rich, empty):
 def test_bytes_repeat(which, request, tmp_path):
     made = request.getfixturevalue(which)
     for spec in plots.run_figures(made)[::3] + plots.interaction_figures(made)[:1]:
-        one = [p.read_bytes() for p in plots.save_figure(spec.draw(), tmp_path / "a", spec.name)]
+        one = [p.read_bytes() for p in figures.save_figure(spec.draw(), tmp_path / "a", spec.name)]
         fig = spec.draw()
-        two = [p.read_bytes() for p in plots.save_figure(fig, tmp_path / "b", spec.name)]
-        three = [p.read_bytes() for p in plots.save_figure(fig, tmp_path / "c", spec.name)]
+        two = [p.read_bytes() for p in figures.save_figure(fig, tmp_path / "b", spec.name)]
+        three = [p.read_bytes() for p in figures.save_figure(fig, tmp_path / "c", spec.name)]
         assert one == two == three, spec.name
 
 
 def test_users_settings_neither_matter_nor_change(rich, tmp_path):
     spec = plots.run_figures(rich)[2]
-    plain = plots.png_bytes(spec.draw())
+    plain = figures.png_bytes(spec.draw())
     with matplotlib.rc_context(
         {"font.size": 20, "axes.facecolor": "black", "axes.prop_cycle": "cycler('color', ['r'])", "xtick.labelsize": 30}
     ):
         before = dict(matplotlib.rcParams)
-        assert plots.png_bytes(spec.draw()) == plain
+        assert figures.png_bytes(spec.draw()) == plain
         assert dict(matplotlib.rcParams) == before
 
 
@@ -133,7 +133,7 @@ def test_threads_give_the_same_bytes_and_leave_no_trace(rich):
     import matplotlib.pyplot as plt
 
     specs, got, before = plots.run_figures(rich)[:3], {}, dict(matplotlib.rcParams)
-    jobs = [threading.Thread(target=lambda i=i: got.__setitem__(i, plots.png_bytes(specs[i % 3].draw()))) for i in range(6)]
+    jobs = [threading.Thread(target=lambda i=i: got.__setitem__(i, figures.png_bytes(specs[i % 3].draw()))) for i in range(6)]
     for job in jobs:
         job.start()
     for job in jobs:
@@ -157,7 +157,7 @@ def test_inputs_stay_as_they_are(rich):
 
 
 def test_functions_draw_on_the_axes_given(rich):
-    label = plots.term_namer(rich.data)
+    label = figures.term_namer(rich.data)
     calls = [
         (plots.response_against_binding, (rich.data, strata(rich.data.binding, rich.config.bins), 150)),
         (plots.binding_distribution, (rich.data, 150)),
@@ -181,14 +181,14 @@ def test_axis_labels_say_what_is_shown(rich):
     ax = plots.response_against_binding(rich.data, strata(rich.data.binding, rich.config.bins), 150)
     assert ax.get_xlabel() == "binding of P (as in the table)" and ax.get_ylabel() == "response (as in the table)"
     assert "negative: the interactor predicts better" in plots.delta_r2(rich.comparison, rich.significance).get_xlabel()
-    assert plots.kept_coefficients(rich.all_data).get_xlabel() == plots.COEFFICIENT
+    assert plots.kept_coefficients(rich.all_data).get_xlabel() == figures.COEFFICIENT
 
 
 def test_names_are_shown_literally(awkward):
-    label = plots.term_namer(awkward.data)
+    label = figures.term_namer(awkward.data)
     ptf = AWKWARD[0]
     fig = plots.variable_inclusion(awkward.all_data, label=label).figure
-    assert any(plots.shown(f"{ptf}:{AWKWARD[3]}") in t for t in texts(fig))
+    assert any(figures.shown(f"{ptf}:{AWKWARD[3]}") in t for t in texts(fig))
     for spec in plots.run_figures(awkward) + plots.interaction_figures(awkward):
         fig = spec.draw()
         fig.draw_without_rendering()
@@ -204,16 +204,16 @@ def test_html_of_a_figure_is_escaped_and_whole(awkward):
 
 
 def test_shown():
-    assert plots.shown("a\nb\tc") == "a b c"
-    assert len(plots.shown("x" * 90, 34)) <= 34 and "…" in plots.shown("x" * 90)
-    assert plots.shown("$x_1$") == "$x_1$"
+    assert figures.shown("a\nb\tc") == "a b c"
+    assert len(figures.shown("x" * 90, 34)) <= 34 and "…" in figures.shown("x" * 90)
+    assert figures.shown("$x_1$") == "$x_1$"
 
 
 def test_term_namer():
     rng = np.random.RandomState(0)
     x = pd.DataFrame(rng.rand(50, 2), columns=["Y1", "Y2"], index=[f"G{i}" for i in range(50)])
     data = make_modeling_data(x[["Y1"]], x, "Y1", gene_names={"Y1": "YAP1"})
-    label = plots.term_namer(data)
+    label = figures.term_namer(data)
     assert [label(t) for t in ("Y1:Y2", "Y1", "I(Y1 ** 2)", "I(Y2 ** 3)", "row_max", "unknown")] == [
         "YAP1:Y2", "YAP1", "I(YAP1 ** 2)", "I(Y2 ** 3)", "row_max", "unknown"]  # fmt: skip
 
@@ -246,7 +246,7 @@ def test_odd_draws(kind, tmp_path):
         plots.gene_leverage(make_design(data, ("P",), (0, np.inf)), []),
     ]
     for i, fig in enumerate(made):
-        plots.save_figure(fig, tmp_path, f"f{i}")
+        figures.save_figure(fig, tmp_path, f"f{i}")
 
 
 def test_long_lists_are_capped():
@@ -261,7 +261,7 @@ def test_long_lists_are_capped():
 def test_constant_and_missing_cv_curves(tmp_path):
     grid = pd.DataFrame({"alpha_index": range(5), "relative_alpha": 10.0 ** -np.arange(5), "mean_cv_mse": 1.0, "sd_cv_mse": 0.0})
     for curve in (grid, grid.iloc[:1], grid.iloc[:0], None):
-        plots.save_figure(plots.alpha_choice(results_of(DRAWS["one term"], cv_curve=curve)), tmp_path, "alpha")
+        figures.save_figure(plots.alpha_choice(results_of(DRAWS["one term"], cv_curve=curve)), tmp_path, "alpha")
     assert "the cross-validation curve is not stored" in texts(plots.alpha_choice(results_of(DRAWS["one term"])))
 
 
@@ -271,7 +271,7 @@ def test_delta_r2_with_missing_folds_and_without_survivors(rich, tmp_path):
     folds.loc[0, "r2_interactor"] = np.nan
     folds.loc[folds["interactor"] == "P:B", "r2_main_effect"] = np.nan
     table.loc[table["interactor"] == "P:B", "delta_r2"] = np.nan
-    plots.save_figure(plots.delta_r2(folds, table).figure, tmp_path, "delta")
+    figures.save_figure(plots.delta_r2(folds, table).figure, tmp_path, "delta")
     assert any("No interactor survived" in t for t in texts(plots.delta_r2(folds.iloc[:0], table.iloc[:0]).figure))
 
 
@@ -282,8 +282,8 @@ def test_binding_of_every_shape(values, tmp_path):
     data = make_modeling_data(pd.DataFrame({"P": np.sin(np.arange(100.0))}, x.index), x, "P")
     for n_top in (50, 100):
         for i, ax in enumerate((plots.binding_distribution(data, n_top), plots.response_against_binding(data, np.ones(100, int), n_top))):
-            plots.save_figure(ax.figure, tmp_path, f"{i}")
-    plots.save_figure(plots.interaction(data, "P:Q").figure, tmp_path, "interaction")
+            figures.save_figure(ax.figure, tmp_path, f"{i}")
+    figures.save_figure(plots.interaction(data, "P:Q").figure, tmp_path, "interaction")
 
 
 def test_interaction_refuses_other_terms(rich):

@@ -1,4 +1,4 @@
-"""Open every page of the site in a browser without network: `python docs/look.py [FOLDER for pictures]`. Exit status 1 where a page is broken."""
+"""Open every page of the site in a browser without network: `python docs/_make/look.py [FOLDER for pictures]`. Exit status 1 where a page is broken."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_docs"
 sys.path.append(str(ROOT / "tests"))
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--enable-logging=stderr"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from latex2mathml.converter import convert
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 MATHS = re.compile(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', re.DOTALL)
 KATEX = re.compile(r"<link[^>]*katex[^>]*>|<script[^>]*katex[^>]*>\s*</script>|<script[^>]*auto-render[^>]*>\s*</script>")
 SCROLLS = re.compile(r'<(pre|div(?= class="(?:sourceCode|cell-output|sd-table)))(?![^>]*tabindex)')

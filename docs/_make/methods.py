@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nbdev.serve import proc_nbs
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "methods"
 
 

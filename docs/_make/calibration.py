@@ -1,6 +1,6 @@
 """docs/calibration.md: the numbers of a study in the places that its text keeps for them.
 
-Usage: python docs/calibration.py [FOLDER]. FOLDER is the output of `tfbpmodeling calibrate`; what the page needs of it is kept in docs/calibration/. Without it the page is made again from there."""
+Usage: python docs/_make/calibration.py [FOLDER]. FOLDER is the output of `tfbpmodeling calibrate`; what the page needs of it is kept in docs/calibration_study/. Without it the page is made again from there."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from tfbpmodeling.known_truth.calibration import (
 )
 from tfbpmodeling.modeling_data import EXACT
 
-PAGE = Path(__file__).with_suffix(".md")
-KEPT = PAGE.with_suffix("")
+PAGE = Path(__file__).resolve().parents[1] / "calibration.md"
+KEPT = PAGE.with_name("calibration_study")
 FIGURES = ("rates", "power_both")
 
 

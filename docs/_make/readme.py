@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "README.md"
 
 
-def readme() -> str:
+def page() -> str:
     "The markdown cells as they are, the code cells as Python blocks, without directives and outputs."
     parts = ["<!-- made from nbs/index.ipynb: edit that, then make export -->"]
     for cell in json.loads((ROOT / "nbs" / "index.ipynb").read_text(encoding="utf-8"))["cells"]:
@@ -16,7 +17,3 @@ def readme() -> str:
             text = "\n".join(["```python", *lines, "```"])
         parts.append(text.strip())
     return "\n\n".join(parts) + "\n"
-
-
-if __name__ == "__main__":
-    (ROOT / "README.md").write_text(readme(), encoding="utf-8")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tfbpmodeling.cli import main as command
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "example"
 
 

@@ -13,8 +13,8 @@ import pandas as pd
 from tfbpmodeling.cli import main as command
 from tfbpmodeling.known_truth.simulation import SimulationConfig, simulate_interactions
 
-PAGE = Path(__file__).with_name("input_formats.md")
-MARKS = "<!-- made by docs/input_examples.py -->", "<!-- end -->"
+PAGE = Path(__file__).resolve().parents[1] / "input_formats.md"
+MARKS = "<!-- made by docs/_make/input_examples.py -->", "<!-- end -->"
 
 
 def semicolons(table: pd.DataFrame) -> str:
@@ -83,7 +83,3 @@ def page() -> str:
     "The page with its made parts written anew."
     made, text = iter(sections()), PAGE.read_text(encoding="utf-8")
     return re.sub(f"{MARKS[0]}.*?{MARKS[1]}", lambda found: f"{MARKS[0]}\n\n{next(made)}\n\n{MARKS[1]}", text, flags=re.DOTALL)
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")

@@ -21,10 +21,10 @@ OTHERS = {
     "tfbs": TfbsConfig,
     "tfbs_scores": TfbsScoresConfig,
 }
-PAGE = Path(__file__).with_name("options.md")
+PAGE = Path(__file__).resolve().parents[1] / "options.md"
 HEAD = """# Every option
 
-<!-- made by docs/options.py from the options in nbs/: edit those, then make export -->
+<!-- made by docs/_make/options.py from the options in nbs/: edit those, then make export -->
 
 Option names are the same for the command, in Python (`Config(top_n=300)`), in the master notebook, and in `run.json`. A value outside its usual range is allowed, with a
 warning; an impossible one is refused."""
@@ -63,7 +63,3 @@ def page() -> str:
     for name, kind in OTHERS.items():
         parts += ["", f"## {name}\n", *table(list(dataclasses.fields(kind)))]
     return "\n".join(parts) + "\n"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
