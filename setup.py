@@ -12,6 +12,19 @@ parser.read(here / "settings.ini", encoding="utf-8")
 cfg = parser["DEFAULT"]
 readme = here / "README.md"
 
+STATUS = {"3": "3 - Alpha", "4": "4 - Beta", "5": "5 - Production/Stable"}
+SYSTEMS = {"Linux": "POSIX :: Linux", "macOS": "MacOS"}
+classifiers = [
+    f"Development Status :: {STATUS[cfg['status']]}",
+    f"Intended Audience :: {cfg['audience']}",
+    f"Natural Language :: {cfg['language']}",
+    *(f"Operating System :: {SYSTEMS[system]}" for system in cfg["systems"].split()),
+    "Programming Language :: Python :: 3",
+    *(f"Programming Language :: Python :: {version}" for version in cfg["tested_python"].split()),
+    "Framework :: Jupyter",
+    "Topic :: Scientific/Engineering :: Bio-Informatics",
+]
+
 setup(
     version=cfg["version"],
     description=cfg["description"],
@@ -21,7 +34,8 @@ setup(
     license="Apache-2.0",
     author=cfg["author"],
     keywords=cfg["keywords"].split(", "),
-    classifiers=["Intended Audience :: Science/Research", "Programming Language :: Python :: 3", "Topic :: Scientific/Engineering :: Bio-Informatics"],
+    classifiers=classifiers,
+    project_urls={name: cfg[key] for name, key in (("Source", "git_url"), ("Documentation", "doc_host")) if cfg[key]},
     install_requires=cfg["requirements"].split(),
     extras_require={key.removesuffix("_requirements"): cfg[key].split() for key in cfg if key.endswith("_requirements")},
     entry_points={"console_scripts": shlex.split(cfg["console_scripts"])},

@@ -79,3 +79,9 @@ def test_the_quick_start_from_nothing_to_a_batch_of_three(tmp_path):
     for made in re.findall(r"`((?:tables|results|batch)/[\w./]+)`", page):
         assert (tmp_path / made).exists(), f"the page names {made}"
     assert len(list((tmp_path / "batch").glob("*/report.html"))) == 3
+
+
+def test_ci_runs_what_the_front_page_names():
+    front, ci = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    commands = [line.removeprefix("exec ") for line in ci.splitlines() if line and not line.startswith(("#", "set ", "cd "))]
+    assert commands == ["make test", "make test-sequence"] and all(c in front for c in [*commands, "make demo"])
