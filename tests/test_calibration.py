@@ -137,6 +137,14 @@ def test_the_metrics_are_counted_by_hand():
     )
 
 
+def test_a_method_without_an_estimate_has_no_wrong_signs():
+    terms, planted = list("abc"), {"a": 1.0}
+    assert math.isnan(score_against_planted(Found(("a",), None, terms), planted, terms)["wrong_sign"])
+    cell = GridCell("interactions", signal_fraction=0.6, **SMALL)
+    rows = {r["method"]: r for r in one_replicate(cell, dataclasses.replace(QUICK, methods=("stability", "robust_ols")), 11)}
+    assert rows["stability"]["power"] > 0 and math.isnan(rows["stability"]["wrong_sign"]) and rows["robust_ols"]["wrong_sign"] == 0
+
+
 def test_the_lists_are_those_of_a_run():
     cell, seed = GridCell("both", signal_fraction=0.5, **SMALL), 11
     data, planted = simulate_cell(cell, seed)

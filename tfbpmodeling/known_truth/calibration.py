@@ -18,6 +18,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pathlib import Path
 from scipy.stats import t as student_t
@@ -35,9 +36,9 @@ from ..workflow import stages_that_count
 
 # %% auto #0
 __all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'HIDDEN', 'METRICS', 'PUBLISHED_LISTS', 'FAST',
-           'FIELDS', 'AXES', 'MARKS', 'LISTS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'GridCell', 'shared_residuals',
+           'FIELDS', 'AXES', 'LISTS', 'MARKS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'GridCell', 'shared_residuals',
            'hidden_residuals', 'simulate_cell', 'Found', 'score_against_planted', 'MethodOptions', 'published_lists',
-           'inferred_lists', 'one_replicate', 'run_cell', 'calibration_study', 'summarised', 'verdicts',
+           'inferred_lists', 'one_replicate', 'run_cell', 'summarised', 'calibration_study', 'verdicts',
            'CalibrationConfig', 'cells_of', 'corner_cells', 'rates_figure', 'power_figure', 'coverage_table',
            'rate_table', 'failures', 'found_table', 'corner_table', 'calibration_page', 'run_calibration']
 
@@ -49,7 +50,7 @@ N_ACTIVE, FALLOFF, SHARED, DIRECTIONS, HIDDEN = 6, 0.9, 0.3, 5, 3
 
 @dataclass(frozen=True)
 class GridCell:
-    "One combination of what is simulated."
+    "One combination of settings: a point of the grid."
 
     truth: str = "interactions"
     residuals: str = "independent"
@@ -65,7 +66,7 @@ class GridCell:
             if getattr(self, name) not in known:
                 raise InputError(f"{name} {getattr(self, name)!r}: choose from {', '.join(known)}")
         if self.n_tfs - 1 < N_ACTIVE:
-            raise InputError(f"n_tfs {self.n_tfs}: {N_ACTIVE} factors act beside the perturbed one, so use at least {N_ACTIVE + 1}")
+            raise InputError(f"n_tfs {self.n_tfs}: {N_ACTIVE} factors act in addition to the perturbed one, so use at least {N_ACTIVE + 1}")
 
     @property
     def label(self) -> str:
@@ -96,7 +97,7 @@ def hidden_residuals(
     effect = (hidden - hidden.mean(axis=0)) / hidden.std(axis=0) @ rng.standard_normal(hidden.shape[1])
     return effect / effect.std()
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #f4bdf6ba
 def _signal(cell: GridCell, x: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, dict[int, float]]:
     "Signal (n_genes,) before scaling, and the planted coefficients by column of the other factor."
     ptf, others = x[:, 0], x[:, 1:]
@@ -117,12 +118,12 @@ def _signal(cell: GridCell, x: np.ndarray, rng: np.random.Generator) -> tuple[np
         signal += np.log1p(ptf)
     return signal, planted
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #f97983b9
 def simulate_cell(
     cell: GridCell,
     seed: int,
 ) -> tuple[ModelingData, dict[str, float]]:  # tables; planted interactions -> coefficient
-    "One data set."
+    "One data set: binding, signal, noise, and the factor that gives the signal its share."
     n_tfs = cell.n_tfs + HIDDEN * (cell.residuals == "hidden")
     simulation = SimulationConfig(
         n_genes=cell.n_genes, n_tfs=n_tfs, co_binding=cell.co_binding, random_state=seed, n_interactors=0, n_main_effects=0
@@ -152,7 +153,6 @@ METRICS = {  # metric -> what it is
     "width_active": "width of the interval, terms that act",
     "width_inactive": "width of the interval, terms that do not act",
 }
-PUBLISHED_LISTS = ("stage 2", "survivors", "selected", "beyond main effects")  # lists of one run
 
 
 @dataclass(frozen=True)
@@ -160,31 +160,45 @@ class Found:
     "What one method says of one data set."
 
     selected: tuple[str, ...]
-    estimate: pd.Series  # by term; for the sign
+    estimate: pd.Series | None  # by term, for the sign; None: the method estimates nothing
     ranking: list[str]  # terms, surest first
     intervals: pd.DataFrame | None = None  # low, high by term
 
+# %% ../../nbs/known_truth/31_calibration.ipynb #fb50fabc
+def _intervals_held(intervals: pd.DataFrame, planted: dict[str, float], terms: list[str]) -> dict[str, float]:
+    "Coverage and width, for terms that act and for terms that do not."
+    low, high = intervals.loc[terms, "low"], intervals.loc[terms, "high"]
+    b = pd.Series([planted.get(t, 0.0) for t in terms], terms)
+    row = {}
+    for kind, at in (("active", b != 0), ("inactive", b == 0)):
+        row[f"coverage_{kind}"] = ((low <= b) & (b <= high))[at].mean() if at.any() else math.nan
+        row[f"width_{kind}"] = (high - low)[at].mean() if at.any() else math.nan
+    return row
 
-def score_against_planted(found: Found, planted: dict[str, float], terms: list[str]) -> dict[str, float]:
-    "The metrics of one list; NaN where a metric has no meaning."
+
+def score_against_planted(
+    found: Found,
+    planted: dict[str, float],  # term -> coefficient
+    terms: list[str],  # all that could be selected
+) -> dict[str, float]:  # metric -> value; NaN where a metric has no meaning
+    "The metrics of one list."
     true = [t for t in found.selected if t in planted]
-    wrong = [t for t in true if np.sign(found.estimate[t]) != np.sign(planted[t])]
     row = dict(
         fdr=1 - len(true) / len(found.selected) if found.selected else 0.0,
         power=len(true) / len(planted) if planted else math.nan,
-        wrong_sign=len(wrong) / len(true) if true else math.nan,
         rank=len(set(found.ranking[: len(planted)]) & set(planted)) / len(planted) if planted else math.nan,
         n_selected=len(found.selected),
     )
+    if true and found.estimate is not None:
+        row["wrong_sign"] = sum(np.sign(found.estimate[t]) != np.sign(planted[t]) for t in true) / len(true)
     if found.intervals is not None:
-        low, high = found.intervals.loc[terms, "low"], found.intervals.loc[terms, "high"]
-        b = pd.Series([planted.get(t, 0.0) for t in terms], terms)
-        for kind, at in (("active", b != 0), ("inactive", b == 0)):
-            row[f"coverage_{kind}"] = ((low <= b) & (b <= high))[at].mean() if at.any() else math.nan
-            row[f"width_{kind}"] = (high - low)[at].mean() if at.any() else math.nan
+        row |= _intervals_held(found.intervals, planted, terms)
     return {m: float(row.get(m, math.nan)) for m in METRICS}
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #e0fce9e2
+PUBLISHED_LISTS = ("stage 2", "survivors", "selected", "beyond main effects")  # lists of one run
+
+
 @dataclass(frozen=True)
 class MethodOptions:
     "How the methods are run."
@@ -194,11 +208,11 @@ class MethodOptions:
     topn_ci_level: float = 90.0
     top_share: float = 0.25  # genes of the top N, as a share of all
     q: float = 0.1  # nominal rate
-    methods: tuple[str, ...] = tuple(METHODS)  # beside the published one
+    methods: tuple[str, ...] = tuple(METHODS)  # in addition to the published one
 
 
 def published_lists(data: ModelingData, options: MethodOptions, seed: int) -> dict[str, Found]:
-    "The published workflow on one data set."
+    "The four lists of the published workflow on one data set."
     config = Config(
         perturbed_tf=data.perturbed_tf, n_bootstraps=options.n_bootstraps, top_n=round(options.top_share * data.n_genes),
         all_data_ci_level=options.all_data_ci_level, topn_ci_level=options.topn_ci_level, n_cpus=1,
@@ -216,7 +230,7 @@ def published_lists(data: ModelingData, options: MethodOptions, seed: int) -> di
     median, ranking = all_data.bootstrap_coefs_df.median(), all_data.feature_importance()["term"].tolist()
     return {name: Found(chosen, median, ranking, bounds) for name, chosen in zip(PUBLISHED_LISTS, lists)}
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #db6e9df3
 def inferred_lists(data: ModelingData, options: MethodOptions, seed: int) -> Iterator[tuple[str, Found]]:
     "The methods of `inference` on one data set; a method that is not possible is left out."
     design = inference_design(data, Config(perturbed_tf=data.perturbed_tf))
@@ -229,10 +243,11 @@ def inferred_lists(data: ModelingData, options: MethodOptions, seed: int) -> Ite
         if method == "robust_ols":
             half = table["se"] * student_t.ppf(0.5 + options.all_data_ci_level / 200, result.facts["degrees_of_freedom"])
             intervals = pd.DataFrame({"low": table["estimate"] - half, "high": table["estimate"] + half})
-        yield method, Found(result.selected, table["estimate"].fillna(0), result.ranked["term"].tolist(), intervals)
+        estimate = table["estimate"].fillna(0) if table["estimate"].notna().any() else None  # stability estimates nothing
+        yield method, Found(result.selected, estimate, result.ranked["term"].tolist(), intervals)
 
 
-FAST = ("robust_ols", "knockoff")  # fit once, without resamples
+FAST = ("robust_ols", "knockoff")  # those that fit once
 
 
 def one_replicate(
@@ -250,8 +265,13 @@ def one_replicate(
     return [dict(method=name) | score_against_planted(found, planted, terms) for name, found in lists.items()]
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #26b8c8a1
-def run_cell(cell: GridCell, options: MethodOptions, replicates: tuple[int, int], random_state: int) -> pd.DataFrame:
-    "All replicates of a cell, those for every method and those for the fast ones: replicate, seed, method, METRICS."
+def run_cell(
+    cell: GridCell,
+    options: MethodOptions,
+    replicates: tuple[int, int],  # data sets for every method, and for the fast ones
+    random_state: int,
+) -> pd.DataFrame:  # replicate, seed, method, METRICS
+    "All data sets of a cell."
     rows = []
     with threadpool_limits(1, "blas"):
         for r in range(max(replicates)):
@@ -260,9 +280,19 @@ def run_cell(cell: GridCell, options: MethodOptions, replicates: tuple[int, int]
     return pd.DataFrame(rows, columns=["replicate", "seed", "method", *METRICS])
 
 
+FIELDS = [f.name for f in dataclasses.fields(GridCell)]
+
+
+def summarised(rows: pd.DataFrame) -> pd.DataFrame:  # from run_cell, with the fields of the cell
+    "Mean and Monte Carlo error of each metric, long."
+    long = rows.melt([*FIELDS, "method"], list(METRICS), "metric", "value").dropna(subset="value")
+    groups = long.groupby([*FIELDS, "method", "metric"], sort=False)["value"]
+    return groups.agg(mean="mean", error=lambda v: v.std(ddof=1) / math.sqrt(len(v)), n="size").reset_index()
+
+# %% ../../nbs/known_truth/31_calibration.ipynb #2228763d
 def _stored(folder: Path, cell: GridCell, options: MethodOptions, replicates: tuple[int, int], random_state: int) -> Path:
-    said = json.dumps([dataclasses.asdict(cell), dataclasses.asdict(options), replicates, random_state], sort_keys=True)
-    return folder / "cells" / f"{cell.truth}-{cell.residuals}-{hashlib.sha256(said.encode()).hexdigest()[:12]}.csv"
+    known_by = json.dumps([dataclasses.asdict(cell), dataclasses.asdict(options), replicates, random_state], sort_keys=True)
+    return folder / "cells" / f"{cell.truth}-{cell.residuals}-{hashlib.sha256(known_by.encode()).hexdigest()[:12]}.csv"
 
 
 def _finish_cell(cell: GridCell, options: MethodOptions, replicates: tuple[int, int], random_state: int, path: Path | None) -> pd.DataFrame:
@@ -274,7 +304,7 @@ def _finish_cell(cell: GridCell, options: MethodOptions, replicates: tuple[int, 
         replace_file(path, text)
     return pd.read_csv(path, **EXACT)
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #3bdb8b12
 def calibration_study(
     cells: list[GridCell],
     options: MethodOptions = MethodOptions(),
@@ -299,17 +329,6 @@ def calibration_study(
     return summarised(pd.concat(tables, ignore_index=True))
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #ef9ba815
-FIELDS = [f.name for f in dataclasses.fields(GridCell)]
-
-
-def summarised(rows: pd.DataFrame) -> pd.DataFrame:  # from run_cell, with the fields of the cell
-    "Mean and Monte Carlo error of each metric, long."
-    long = rows.melt([*FIELDS, "method"], list(METRICS), "metric", "value").dropna(subset="value")
-    groups = long.groupby([*FIELDS, "method", "metric"], sort=False)["value"]
-    table = groups.agg(mean="mean", error=lambda v: v.std(ddof=1) / math.sqrt(len(v)), n="size").reset_index()
-    return table[~((table["method"] == "stability") & (table["metric"] == "wrong_sign"))].reset_index(drop=True)
-
-
 def verdicts(
     summary: pd.DataFrame,
     q: float = 0.1,  # nominal rate
@@ -377,7 +396,7 @@ class CalibrationConfig:
         values = ((f.name, getattr(self, f.name)) for f in dataclasses.fields(self))
         return {name: ",".join(v) if isinstance(v, tuple) else v for name, v in values}
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #373bb895
 AXES = {"signal_fraction": float, "n_genes": int, "n_tfs": int, "co_binding": float, "noise_df": float, "noise_binding": float}
 
 
@@ -413,12 +432,14 @@ def corner_cells(config: CalibrationConfig) -> list[GridCell]:
     return [GridCell(truth, config.residuals[0], **dict(zip(ends, at))) for truth in truths for at in itertools.product(*ends.values())]
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #67631ff5
-MARKS = dict(zip((*PUBLISHED_LISTS, *METHODS), "osDv^P*X"))
 LISTS = (*PUBLISHED_LISTS, *METHODS)  # in the order of the figures
 
 
-def _panel(ax, table: pd.DataFrame, value: str, error: str, names: list[str], labels: list[str]) -> None:
-    "Methods side by side for each row label; `label` is a column of the table."
+MARKS = dict(zip(LISTS, "osDv^P*X"))
+
+
+def _panel(ax: Axes, table: pd.DataFrame, value: str, error: str, names: list[str], labels: list[str]) -> None:
+    "Methods side by side for each row; `label` is the column of the table that names the row."
     ax.grid(axis="y", color="0.92")
     for k, method in enumerate(names):
         rows = table[table["method"] == method].set_index("label").reindex(labels)
@@ -440,7 +461,7 @@ def _panel(ax, table: pd.DataFrame, value: str, error: str, names: list[str], la
     for edge in np.arange(0.5, len(labels) - 1):
         ax.axhline(edge, color="0.8", lw=0.6)
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #acda1d3c
 def rates_figure(
     summary: pd.DataFrame,  # from calibration_study
     q: float = 0.1,
@@ -458,6 +479,13 @@ def rates_figure(
     fig.legend(*ax.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return fig
 
+# %% ../../nbs/known_truth/31_calibration.ipynb #124ac861
+AXIS_WORDS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
+
+
+def _change(row: dict, first: pd.Series) -> str:
+    return next((f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items() if row[axis] != first[axis]), "base")
+
 
 def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> Figure:
     "Power and false discovery rate along the grid, for one truth with independent residuals."
@@ -474,13 +502,6 @@ def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> 
     axes[0].set_title(f"truth: {truth}", loc="left", fontsize=10)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
     return fig
-
-
-AXIS_WORDS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
-
-
-def _change(row: dict, first: pd.Series) -> str:
-    return next((f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items() if row[axis] != first[axis]), "base")
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #ce5a74f7
 def coverage_table(summary: pd.DataFrame) -> pd.DataFrame:
@@ -513,9 +534,9 @@ def rate_table(
     )
     return wide.reindex(index=rows, columns=[m for m in LISTS if m in wide]).fillna("not possible").reset_index()
 
-
+# %% ../../nbs/known_truth/31_calibration.ipynb #541e3476
 def failures(summary: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
-    "For each method: cells with independent and with correlated residuals, and in how many of them the rate does not hold."
+    "For each method: cells for each kind of residuals, and in how many of them the rate does not hold."
     table = verdicts(summary, q).assign(fails=lambda t: ~t["holds"])
     counts = table.groupby(["method", "residuals"], sort=False)["fails"].agg(cells="size", fails="sum").unstack("residuals")
     worst = table.sort_values("fdr", ascending=False, kind="stable").groupby("method").first()[["fdr", "truth", "residuals"]]
@@ -543,6 +564,10 @@ def found_table(summary: pd.DataFrame) -> pd.DataFrame:
     table = table.reindex(index=[m for m in LISTS if m in table.index], columns=[m for m in words if m in table])
     return table.rename(columns=words).fillna("–").reset_index()
 
+# %% ../../nbs/known_truth/31_calibration.ipynb #f2376cc2
+def _corner(row: pd.Series) -> str:
+    return ", ".join(f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items())
+
 
 def corner_table(corners: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
     "For each truth and method: corners, in how many of them the rate does not hold, its mean and largest value, the mean power."
@@ -562,15 +587,13 @@ def corner_table(corners: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
         )
     return pd.DataFrame(rows)
 
-
-def _corner(row: pd.Series) -> str:
-    return ", ".join(f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items())
-
 # %% ../../nbs/known_truth/31_calibration.ipynb #87579958
 ABOUT = """Response tables with known truth, judged by every method. A cell is one combination of what is simulated; in it each method sees the same {n} data sets (robust_ols and knockoff {fast}). ± is the Monte Carlo error.
 ✗: the false discovery rate is above {q:g} by more than two Monte Carlo errors. *Stage 2*, *survivors*, *selected* and *beyond main effects* are lists of the published workflow ({levels});
 the others are methods of `--inference` at a nominal rate of {q:g}. Stability selection promises no false discovery rate. Where no data set had a false interactor, ± is 0, and the rate may still be as large as
 3 / (number of data sets), at 95 %."""
+
+
 CORNERS = """Every combination of the smallest and the largest value of each option of the grid, {n} data sets each, {kind} residuals. Were a rate {q:g} exactly, about one corner in forty
 would be above it by more than two Monte Carlo errors."""
 
@@ -579,76 +602,57 @@ def _on_one_line(text: str) -> Block:
     return Block(f'<span style="white-space: nowrap">{html.escape(text)}</span>')
 
 
+def _cell_of(
+    part: str | pd.DataFrame | Figure,
+):  # a cell of a notebook
+    "Markdown, a table or a figure, as the page shows it."
+    from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
+
+    if isinstance(part, str):
+        return new_markdown_cell(part)
+    if isinstance(part, pd.DataFrame):
+        whole = part.map(lambda v: _on_one_line(v) if v in (*TRUTHS, *LISTS) or re.search(" ± | of ", str(v)) else v)
+        data = {"text/html": block_table(whole, most=1000).html}
+    else:
+        part.savefig(text := io.StringIO(), format="svg", metadata={"Date": None})
+        data = {"image/svg+xml": text.getvalue()}
+    return new_code_cell("", outputs=[new_output("display_data", data=data)])
+
+# %% ../../nbs/known_truth/31_calibration.ipynb #1e3bf1a2
+def _rates_and_power(config: CalibrationConfig, summary: pd.DataFrame) -> list[str | pd.DataFrame | Figure]:
+    "Where the rate holds, and what is found."
+    q, with_power = config.inference_q, [t for t in ("interactions", "both") if t in config.truths]
+    parts = ["## Where the rate holds", failures(summary, q), rates_figure(summary, q)]
+    parts += ["## False discovery rate in every cell", rate_table(summary, q)]
+    if with_power:
+        parts += ["## Power in every cell", rate_table(summary, q, "power"), *(power_figure(summary, truth, q) for truth in with_power)]
+        parts += ["## Power, signs and ranks\n\nMeans over the cells where something interacts.", found_table(summary)]
+    return parts
+
+
 def calibration_page(config: CalibrationConfig, summary: pd.DataFrame, corners: pd.DataFrame | None = None) -> str:
     "The page of a study, in the style of a run's report."
-    from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+    from nbformat.v4 import new_notebook
 
-    def shown(table: pd.DataFrame):
-        whole = table.map(lambda v: _on_one_line(v) if v in (*TRUTHS, *LISTS) or re.search(" ± | of ", str(v)) else v)
-        return new_code_cell("", outputs=[new_output("display_data", data={"text/html": block_table(whole, most=1000).html})])
-
-    def drawn(figure: Figure):
-        figure.savefig(text := io.StringIO(), format="svg", metadata={"Date": None})
-        return new_code_cell("", outputs=[new_output("display_data", data={"image/svg+xml": text.getvalue()})])
-
-    options = MethodOptions(config.n_bootstraps)
+    options, q = MethodOptions(config.n_bootstraps), config.inference_q
     levels = f"{options.n_bootstraps} bootstraps, {options.all_data_ci_level:g} and {options.topn_ci_level:g} %"
-    q, power = config.inference_q, [t for t in ("interactions", "both") if t in config.truths]
-    cells = [
-        new_markdown_cell(
-            "# How often is the list wrong?\n\n"
-            + ABOUT.format(n=config.n_replicates, fast=max(config.n_replicates, config.n_fast), q=q, levels=levels)
-        ),
-        new_markdown_cell("## Where the rate holds"),
-        shown(failures(summary, q)),
-        drawn(rates_figure(summary, q)),
-        new_markdown_cell("## False discovery rate in every cell"),
-        shown(rate_table(summary, q)),
-        *([new_markdown_cell("## Power in every cell"), shown(rate_table(summary, q, "power"))] if power else []),
-        *(drawn(power_figure(summary, truth, q)) for truth in power),
-        *(
-            [
-                new_markdown_cell("## Power, signs and ranks\n\nMeans over the cells where something interacts."),
-                shown(found_table(summary)),
-            ]
-            if power
-            else []
-        ),
-        *(
-            [
-                new_markdown_cell("## Corners\n\n" + CORNERS.format(n=config.n_corners, kind=config.residuals[0], q=q)),
-                shown(corner_table(corners, q)),
-            ]
-            if corners is not None
-            else []
-        ),
-        new_markdown_cell("## Coverage of the intervals\n\n" + "At 98 %. Terms that act, and terms that do not."),
-        shown(coverage_table(summary)),
-        new_markdown_cell("## Options"),
-        shown(pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)),
-    ]
-    return page_of(new_notebook(cells=cells), "calibration")
+    about = ABOUT.format(n=config.n_replicates, fast=max(config.n_replicates, config.n_fast), q=q, levels=levels)
+    parts = [f"# How often is the list wrong?\n\n{about}", *_rates_and_power(config, summary)]
+    if corners is not None:
+        parts += ["## Corners\n\n" + CORNERS.format(n=config.n_corners, kind=config.residuals[0], q=q), corner_table(corners, q)]
+    parts += ["## Coverage of the intervals\n\nAt 98 %. Terms that act, and terms that do not.", coverage_table(summary)]
+    parts += ["## Options", pd.DataFrame(list(config.to_dict().items()), columns=["option", "value"]).astype(str)]
+    return page_of(new_notebook(cells=[_cell_of(part) for part in parts]), "calibration")
 
-
-def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path:  # the folder
-    "The study of a grid, with its tables, figures and page."
-    if not config.output_dir:
-        raise InputError("--output_dir is empty: name a folder for the study")
-    folder, q = Path(config.output_dir), config.inference_q
-    try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
-    options = MethodOptions(config.n_bootstraps, q=q)
-    how = (config.n_jobs, config.random_state, folder, progress)
+# %% ../../nbs/known_truth/31_calibration.ipynb #5628900b
+def _write_study(folder: Path, config: CalibrationConfig, summary: pd.DataFrame, corners: pd.DataFrame | None) -> None:
+    "Tables, figures, options and page of a study."
+    q = config.inference_q
     digits = dict(index=False, lineterminator="\n", float_format="%.10g")  # the same with another build of the libraries
-    summary = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how)
-    corners = None
-    if config.n_corners and corner_cells(config):
-        corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
-        replace_file(folder / "corners.csv", corners.to_csv(**digits))
-    replace_file(folder / "calibration.csv", summary.to_csv(**digits))
-    replace_file(folder / "verdicts.csv", verdicts(summary, q).to_csv(**digits))
+    tables = {"corners": corners, "calibration": summary, "verdicts": verdicts(summary, q)}
+    for name, table in tables.items():
+        if table is not None:
+            replace_file(folder / f"{name}.csv", table.to_csv(**digits))
     figures = {"rates": rates_figure(summary, q)} | {
         f"power_{t}": power_figure(summary, t, q) for t in ("interactions", "both") if t in config.truths
     }
@@ -657,4 +661,23 @@ def run_calibration(config: CalibrationConfig, progress: bool = False) -> Path: 
         figure.savefig(folder / "figures" / f"{name}.png", dpi=110)
     replace_file(folder / "calibration.json", json_text(dict(parameters=config.to_dict(), versions=versions())))
     replace_file(folder / "index.html", calibration_page(config, summary, corners))
+
+
+def run_calibration(
+    config: CalibrationConfig,
+    progress: bool = False,
+) -> Path:  # the folder
+    "The study of a grid, with its tables, figures and page."
+    if not config.output_dir:
+        raise InputError("--output_dir is empty: name a folder for the study")
+    folder = Path(config.output_dir)
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
+    options, how = MethodOptions(config.n_bootstraps, q=config.inference_q), (config.n_jobs, config.random_state, folder, progress)
+    summary, corners = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how), None
+    if config.n_corners and corner_cells(config):
+        corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
+    _write_study(folder, config, summary, corners)
     return folder
