@@ -76,9 +76,7 @@ def test_package_in_step_with_notebooks(tmp_path):
     python("from nbdev.doclinks import nbdev_export; nbdev_export()", cwd=tmp_path)
     exported, here = ({p.relative_to(d).as_posix(): p for p in d.rglob("*.py")} for d in (tmp_path / "tfbpmodeling", PACKAGE))
     by_hand = {"__init__.py", "__main__.py"} - {f"{m}.py" for m in map(default_exp, NOTEBOOKS)}
-    assert set(exported) - by_hand == set(here) - by_hand, (
-        "a module without its notebook, or a notebook never exported: make export"
-    )
+    assert set(exported) - by_hand == set(here) - by_hand, "a module without its notebook, or a notebook never exported: make export"
     differ = [name for name in set(exported) - by_hand if exported[name].read_text(**FULL_TEXT) != here[name].read_text(**FULL_TEXT)]
     assert not differ, f"{sorted(differ)} differ from their notebooks: edit the notebook, then make export"
 

@@ -224,7 +224,9 @@ def test_estimator_refuses_what_does_not_fit():
             BootstrapLassoCV().fit(**{**dict(X=X, y=y, strata=strata, bootstrap_weights=w), **wrong})
 
 
-@pytest.mark.parametrize("tf, seeds", [("YHR084W", [1]), ("YOR028C", [0]), pytest.param("YOR028C", [5], marks=pytest.mark.slow), ("YML007W", [2])])
+@pytest.mark.parametrize(
+    "tf, seeds", [("YHR084W", [1]), ("YOR028C", [0]), pytest.param("YOR028C", [5], marks=pytest.mark.slow), ("YML007W", [2])]
+)
 def test_real_tables(shared, tf, seeds):
     "Sparse binding with equal columns: YHR084W with seed 42, bootstrap 1, has four mating-type columns that are equal on three training sets."
     binding = pd.read_csv(shared / "data/yeast/binding.csv.gz", index_col=0)

@@ -135,7 +135,9 @@ def test_a_failing_cell_leaves_the_page_so_far(tmp_path, capsys):
     argv = [RUN, *tables, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "out"), "--notebook", str(tmp_path / "mine.ipynb")]
     assert main(argv) == 1
     failed, said = tmp_path / "out" / "P.failed", capsys.readouterr().err
-    assert "ZeroDivisionError" in said and f"is in {failed} (notebook_changes.diff, report.html, report.ipynb, run.json, tfbpmodeling_" in said
+    assert (
+        "ZeroDivisionError" in said and f"is in {failed} (notebook_changes.diff, report.html, report.ipynb, run.json, tfbpmodeling_" in said
+    )
     page, run = (failed / "report.html").read_text(), json.loads((failed / "run.json").read_text())
     assert "the run failed" in page and "ZeroDivisionError: &lt;b&gt;broken" in page and "<b>broken" not in page
     assert "2 All genes" in page and page.count("<figure>") >= 5

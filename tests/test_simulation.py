@@ -245,12 +245,12 @@ def test_each_perturbed_factor_has_its_own_truth():
 def test_files_hold_what_is_in_memory(tmp_path):
     data = small(n_perturbed=2, red_median=True)
     folder = data.save(tmp_path / "a" / "b")
-    assert sorted(p.name for p in folder.iterdir()) == sorted(TABLE_FILES)
-    for name, table in zip(TABLE_FILES, (data.response, data.predictors)):
+    assert sorted(p.name for p in folder.iterdir()) == sorted(TABLE_FILES.values())
+    for name, table in zip(TABLE_FILES.values(), (data.response, data.predictors)):
         back = pd.read_csv(folder / name, index_col=0)
         pd.testing.assert_frame_equal(back, table, check_exact=True, check_index_type=False, check_column_type=False)
     assert read_truth(folder) == read_truth(folder / "truth.json") == data.truth
-    assert all(b"\r" not in (folder / name).read_bytes() for name in TABLE_FILES)
+    assert all(b"\r" not in (folder / name).read_bytes() for name in TABLE_FILES.values())
 
 
 def test_truth_has_its_fields_and_remakes_the_data():
@@ -262,7 +262,7 @@ def test_truth_has_its_fields_and_remakes_the_data():
 
 def test_same_bytes_twice(tmp_path):
     a, b = small().save(tmp_path / "a"), small().save(tmp_path / "b")
-    assert all((a / name).read_bytes() == (b / name).read_bytes() for name in TABLE_FILES)
+    assert all((a / name).read_bytes() == (b / name).read_bytes() for name in TABLE_FILES.values())
 
 
 def test_save_refuses_to_replace_unless_told(tmp_path):

@@ -325,11 +325,11 @@ def save_simulation(
 
 def _write_activity_tables(data: ActivityData, folder: Path, replicate: int) -> None:
     folder.mkdir(exist_ok=True)
-    for name, table in zip(TABLE_FILES, data.to_frames(replicate)):
+    for name, table in zip((TABLE_FILES["response"], TABLE_FILES["predictors"]), data.to_frames(replicate)):
         table.to_csv(folder / name, lineterminator="\n")
     truth = dict(version=1, model="activity", replicate=replicate, tfs=data.params["tfs"], conditions=data.params["conditions"])
     truth |= dict(activity=data.beta_of(replicate).tolist(), activity_cov=data.V_of(replicate).tolist())
-    replace_file(folder / TABLE_FILES[2], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
+    replace_file(folder / TABLE_FILES["truth"], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
 
 
 def load_simulation(
@@ -356,7 +356,7 @@ def known_activity(
     response_file: str | Path,  # the response table of a run
 ) -> dict | None:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions; None where no such truth lies beside the table
     "The truth of generated tables."
-    path = Path(response_file).parent / TABLE_FILES[2]
+    path = Path(response_file).parent / TABLE_FILES["truth"]
     try:
         truth = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

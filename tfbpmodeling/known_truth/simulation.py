@@ -10,17 +10,18 @@ import json
 import math
 import numpy as np
 import pandas as pd
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from ..config import InputError, check_options, did_you_mean, option
 
 # %% auto #0
-__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'SimulationConfig', 'random_stream', 'gene_ids', 'tf_names',
-           'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns', 'signal_scale', 'realised_r2',
-           'noise_level', 'simulate_response', 'InteractionData', 'simulate_interactions', 'read_truth', 'TruthScore',
-           'score_against_truth', 'known_score']
+__all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'INTERACTOR_COLUMNS', 'SimulationConfig', 'random_stream',
+           'gene_ids', 'tf_names', 'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns',
+           'signal_scale', 'realised_r2', 'noise_level', 'simulate_response', 'InteractionData',
+           'simulate_interactions', 'read_truth', 'TruthScore', 'HasSurvivors', 'HasSelected', 'score_against_truth',
+           'known_score', 'small_tables', 'example_factors', 'example_batch', 'write_reports']
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _check_counts(config: SimulationConfig) -> None:
     if planted > others:
         raise InputError(
             f"--n_interactors {config.n_interactors} and --n_main_effects {config.n_main_effects} need {planted} factors "
-            f"beside the perturbed one, but there are {others}: plant fewer, or raise --n_tfs"
+            f"in addition to the perturbed one, but there are {others}: plant fewer, or raise --n_tfs"
         )
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #4335e4c5
@@ -236,6 +237,16 @@ def noise_level(
     level = np.exp(slope * (z - z.mean()) / z.std())
     return level / np.sqrt((level**2).mean())
 
+# %% ../../nbs/known_truth/30_simulation.ipynb #73122041
+def _truth_of_one(ptf: str, planted: dict, coefs: dict[str, float], fraction: float) -> dict:
+    return {
+        "intercept": INTERCEPT,
+        "interactors": {term: coefs[term] for term in planted["interactors"]},
+        "main_effects": {name: coefs[name] for name in planted["main_effects"]},
+        "ptf_main_effect": coefs.get(ptf, 0.0),
+        "signal_fraction": fraction,
+    }
+
 # %% ../../nbs/known_truth/30_simulation.ipynb #d455b57d
 INTERCEPT = -0.02  # log2 fold change of a gene without any binding
 
@@ -261,18 +272,8 @@ def simulate_response(
     response = pd.Series(INTERCEPT + k * signal + noise, predictors.index, name=ptf).round(DECIMALS)
     return response, _truth_of_one(ptf, planted, coefs, config.signal_fraction if k else 0.0)
 
-
-def _truth_of_one(ptf: str, planted: dict, coefs: dict[str, float], fraction: float) -> dict:
-    return {
-        "intercept": INTERCEPT,
-        "interactors": {term: coefs[term] for term in planted["interactors"]},
-        "main_effects": {name: coefs[name] for name in planted["main_effects"]},
-        "ptf_main_effect": coefs.get(ptf, 0.0),
-        "signal_fraction": fraction,
-    }
-
 # %% ../../nbs/known_truth/30_simulation.ipynb #2a201d70
-TABLE_FILES = ("response.csv", "predictors.csv", "truth.json")  # what `save` writes
+TABLE_FILES = {"response": "response.csv", "predictors": "predictors.csv", "truth": "truth.json"}  # what `save` writes
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +296,7 @@ class InteractionData:
     ) -> Path:  # the folder
         "Write response.csv, predictors.csv and truth.json. InputError where one exists or the folder cannot be written."
         folder = Path(folder)
-        there = [name for name in TABLE_FILES if (folder / name).exists()]
+        there = [name for name in TABLE_FILES.values() if (folder / name).exists()]
         if there and not overwrite:
             raise InputError(f"{folder} already holds {', '.join(there)}: give another folder, or allow them to be replaced")
         try:
@@ -303,14 +304,6 @@ class InteractionData:
         except OSError as e:
             raise InputError(f"{folder} cannot be written ({e.strerror}): give another folder") from None
         return folder
-
-
-def _write_files(data: InteractionData, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, table in zip(TABLE_FILES, (data.response, data.predictors)):
-        table.to_csv(folder / name, float_format=f"%.{DECIMALS}f", lineterminator="\n")
-    text = json.dumps(data.truth, indent=2) + "\n"
-    (folder / TABLE_FILES[2]).write_text(text, encoding="utf-8", newline="\n")
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #291975b0
 def simulate_interactions(
@@ -328,13 +321,21 @@ def simulate_interactions(
     }
     return InteractionData(pd.concat([series for series, _ in ones], axis=1), predictors, truth)
 
+# %% ../../nbs/known_truth/30_simulation.ipynb #a80ab6f4
+def _write_files(data: InteractionData, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in (("response", data.response), ("predictors", data.predictors)):
+        table.to_csv(folder / TABLE_FILES[name], float_format=f"%.{DECIMALS}f", lineterminator="\n")
+    text = json.dumps(data.truth, indent=2) + "\n"
+    (folder / TABLE_FILES["truth"]).write_text(text, encoding="utf-8", newline="\n")
+
 # %% ../../nbs/known_truth/30_simulation.ipynb #556c08fb
 def read_truth(
     path: str | Path,  # truth.json, or the folder that holds it
 ) -> dict:
     "The truth of a simulation. InputError where the file is missing or is not one that `save` wrote."
     path = Path(path)
-    path = path / TABLE_FILES[2] if path.is_dir() else path
+    path = path / TABLE_FILES["truth"] if path.is_dir() else path
     try:
         truth = json.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
@@ -366,24 +367,44 @@ class TruthScore:
         kept = len(self.found) + len(self.false)
         return len(self.false) / kept if kept else 0.0
 
+# %% ../../nbs/known_truth/30_simulation.ipynb #863d2cc1
+class HasSurvivors(Protocol):
+    "The result of a run (workflow.RunResult)."
+
+    survivors: Sequence[str]  # terms that stages 2 and 4 kept
+    data: Any  # its .perturbed_tf
+
+
+class HasSelected(Protocol):
+    "The result of a method (inference.Inference)."
+
+    selected: Sequence[str]  # terms
+
+
+def _terms_of(
+    kept: Iterable[str] | HasSurvivors | HasSelected,
+) -> tuple[list[str], str | None]:  # terms, and the perturbed factor where the argument knows it
+    "The terms that were kept."
+    if hasattr(kept, "survivors"):
+        return list(kept.survivors), kept.data.perturbed_tf
+    return list(getattr(kept, "selected", kept)), None
+
 # %% ../../nbs/known_truth/30_simulation.ipynb #3ffeba10
 def score_against_truth(
-    kept_terms: Iterable[str] | Any,  # terms such as "XAB1:XEC1"; or a RunResult (its survivors) or an Inference (its selected terms)
+    kept_terms: Iterable[str] | HasSurvivors | HasSelected,  # terms such as "XAB1:XEC1"; a RunResult; or an Inference
     truth: dict,  # of `simulate_interactions` or `read_truth`
     perturbed_tf: str | None = None,  # needed only where several factors were perturbed and no RunResult says which
 ) -> TruthScore:
     "Which planted interactions were found, which were missed, and which kept ones are false."
-    if hasattr(kept_terms, "survivors"):
-        perturbed_tf, kept_terms = perturbed_tf or kept_terms.data.perturbed_tf, kept_terms.survivors
-    kept_terms = getattr(kept_terms, "selected", kept_terms)
-    known = truth["perturbed"]
-    if perturbed_tf is None and len(known) > 1:
+    terms, own_tf = _terms_of(kept_terms)
+    known, ptf = truth["perturbed"], perturbed_tf or own_tf
+    if ptf is None and len(known) > 1:
         raise InputError(f"the truth is of {len(known)} perturbed factors: say which one, such as {next(iter(known))!r}")
-    ptf = next(iter(known)) if perturbed_tf is None else perturbed_tf
+    ptf = next(iter(known)) if ptf is None else ptf
     if ptf not in known:
         raise InputError(f"perturbed factor {ptf!r} is not in the truth, which has {', '.join(known)}.{did_you_mean(ptf, known)}")
     planted = known[ptf]["interactors"]
-    kept = list(dict.fromkeys(term for term in kept_terms if term.startswith(f"{ptf}:")))
+    kept = list(dict.fromkeys(term for term in terms if term.startswith(f"{ptf}:")))
     return TruthScore(
         found=tuple(term for term in planted if term in kept),
         missed=tuple(term for term in planted if term not in kept),
@@ -395,10 +416,137 @@ def known_score(
     response_file: str | Path,  # the response table of a run
     kept_terms: Iterable[str],
     perturbed_tf: str,
-) -> TruthScore | None:  # None where no truth.json of ours lies beside the table
+) -> TruthScore | None:  # None where no truth.json of ours is in the folder of the table
     "The score of a run on generated tables."
-    path = Path(response_file).parent / TABLE_FILES[2]
+    path = Path(response_file).parent / TABLE_FILES["truth"]
     try:
         return score_against_truth(kept_terms, read_truth(path), perturbed_tf) if path.is_file() else None
     except InputError:
         return None
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #ce0d3080
+def small_tables(
+    n: int = 160,  # genes
+    names: tuple[str, ...] = ("P", "A", "B", "C", "D", "hot"),  # of the factors; the first is the perturbed one
+    seed: int = 0,
+) -> tuple[pd.DataFrame, pd.DataFrame]:  # response (n, 1), predictors (n, factors)
+    "Response and predictors of n genes; the products of the first factor with the second (+0.9) and the third (−0.6) act."
+    rng = np.random.RandomState(seed)
+    ids = pd.Index([f"G{i:04d}" for i in range(n)], name="gene")
+    binding = pd.DataFrame(rng.lognormal(0, 0.8, (n, len(names))) * (rng.rand(n, len(names)) < 0.6), ids, list(names)).round(6)
+    effect = 0.9 * binding.iloc[:, 0] * binding.iloc[:, 1] - 0.6 * binding.iloc[:, 0] * binding.iloc[:, 2] + rng.standard_t(6, n)
+    return effect.round(6).to_frame(names[0]), binding
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #339a0aca
+def example_factors(
+    n: int,
+    prefix: str = "",  # of every id and name
+) -> dict[str, str]:  # id -> name
+    "Ids and names of the factors of an example batch."
+    ids = [f"{prefix}Y{chr(65 + i % 16)}{'LR'[i % 2]}{i:03d}{'WC'[i % 2]}" for i in range(n)]
+    return {
+        tf: f"{prefix}{''.join(chr(65 + (7 * i + k * k * 11 + i // 26) % 26) for k in range(3))}{i % 9 + 1}" for i, tf in enumerate(ids)
+    }
+
+
+def _example_pair(hub: float, rng: np.random.RandomState) -> dict:
+    "The drawn columns of one survivor: an effect of t standard errors, stronger ones mostly positive for a hub."
+    sign = (1 if hub > 0.5 else -1) * (1 if rng.rand() < 0.9 else -1)
+    t, error, beyond = 1 + rng.gamma(1.5, 0.7), rng.lognormal(-4, 1), bool(rng.rand() < 0.5)
+    low, high = sorted((sign * (t - 1) * error, sign * (t + 1) * error))
+    low_beside, high_beside = np.sort(sign * error * (t + np.array([-0.8, 0.8]) - (0 if beyond else t))).tolist()
+    return {
+        **dict(all_data_low=low, all_data_median=sign * t * error, all_data_high=high),
+        **dict(topn_low=low * 0.9, topn_median=sign * t * error, topn_high=high * 1.1),
+        **dict(delta_r2=rng.normal(-0.01, 0.02), selected=bool(rng.rand() < 0.7), beyond_main_effects=beyond),
+        **dict(low_beside=low_beside, high_beside=high_beside),
+    }
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #93e7c257
+def _example_state(i: int, n: int, tf: str, status: str) -> tuple[str, str | None]:
+    "State and reason of factor i: the last two did not work out; of a batch that did not end the second half is not done."
+    if status != "done" and i >= n // 2:
+        return ("running" if i == n // 2 and status == "running" else "waiting"), None
+    if n > 2 and i == n - 1:
+        return "not_applicable", f"the binding of {tf} is constant on the common genes"
+    if n > 2 and i == n - 2:
+        return "failed", "ZeroDivisionError: division by zero"
+    return "done", None
+
+
+def _example_row(tf: str, name: str, state: str, reason: str | None, pairs: list[dict], n: int, rng: np.random.RandomState) -> dict:
+    "One row of summary.csv. Every factor draws its numbers, whatever its state, so that the others keep theirs."
+    seconds, n_bound, best_r2 = float(rng.uniform(5, 20)), rng.randint(300, 5000), rng.uniform(0, 0.3)
+    beyond, found = sum(pair["beyond_main_effects"] for pair in pairs), len(pairs)
+    counts = dict(n_genes=6000, n_bound=n_bound, n_terms=n - 1, n_kept_all_data=found + 3, n_kept_topn=found + 1, n_survivors=found)
+    counts |= dict(n_selected=max(0, found - 1), n_beyond_main_effects=beyond, best_r2=best_r2)
+    ran = state in ("done", "nothing_found")
+    folder = tf if ran else f"{tf}.failed" if state == "failed" else None
+    return {
+        **dict(perturbed_tf=tf, name=name, status=state, reason=reason, **(counts if ran else dict.fromkeys(counts))),
+        **dict(seconds=seconds if folder else None, fits_per_second=9000.0 if ran else None),
+        **dict(directory=folder, report=f"{folder}/report.html" if folder else None),
+    }
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #4bdb0d63
+def _example_manifest(rows: list[dict], status: str) -> dict:
+    "batch.json of an example: the options, and the state of every factor."
+    factors = {
+        r["perturbed_tf"]: {"name": r["name"], "state": r["status"], "reason": r["reason"], "seconds": r["seconds"], "started": None, "ended": None,
+                            "directory": r["directory"], "report": r["report"], "attempts": int(r["report"] is not None)}
+        for r in rows
+    }  # fmt: skip
+    inputs = [
+        {"option": name, "path": f"tables/{name.removesuffix('_file')}.csv", "sha256": letter * 64}
+        for name, letter in (("response_file", "a"), ("predictors_file", "b"))
+    ]
+    parameters = dict(
+        response_file=inputs[0]["path"], predictors_file=inputs[1]["path"], perturbed_tfs="all", n_bootstraps=1000, random_state=42
+    )
+    parameters |= dict(all_data_ci_level=98.0, topn_ci_level=90.0, top_n=600, output_dir="results", n_jobs=2)
+    batch = dict(version="0.1.0", command="batch", status=status, started="2026-11-20T22:00:00+00:00")
+    batch |= dict(ended="2026-11-20T22:41:07+00:00" if status == "done" else None, parameters=parameters, inputs=inputs)
+    return batch | dict(seed=42, n_jobs=2, fits_per_second=9123.4, factors=factors)
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #445c2606
+INTERACTOR_COLUMNS = (
+    "perturbed_tf perturbed_tf_name interactor interactor_name term all_data_low all_data_median all_data_high topn_low topn_median topn_high "
+    "delta_r2 selected beyond_main_effects low_beside high_beside"
+).split()
+
+
+def example_batch(
+    n: int = 12,  # perturbed factors
+    seed: int = 0,
+    density: float = 0.06,  # share of the pairs that survive; 0: nothing found
+    prefix: str = "",  # of every name
+    status: str = "done",  # or "running", "interrupted": then half of the factors are done
+) -> tuple[dict, pd.DataFrame, pd.DataFrame]:  # batch.json, summary.csv, interactors.csv
+    "What a batch of n factors leaves. One factor is not applicable, one failed."
+    rng, names = np.random.RandomState(seed), example_factors(n, prefix)
+    ids, hub = list(names), rng.gamma(0.6, 1, n)
+    alive = rng.rand(n, n) < density * np.outer(rng.gamma(1, 1, n), hub / hub.mean())
+    alive |= alive.T & (rng.rand(n, n) < 0.25)
+    rows, found = [], []
+    for i, tf in enumerate(ids):
+        state, reason = _example_state(i, n, tf, status)
+        others = [j for j in np.flatnonzero(alive[i]) if j != i] if state == "done" else []
+        heads = [(tf, names[tf], ids[j], names[ids[j]], f"{tf}:{ids[j]}") for j in others]
+        pairs = [dict(zip(INTERACTOR_COLUMNS, head)) | _example_pair(hub[j], rng) for head, j in zip(heads, others)]
+        state = "nothing_found" if state == "done" and not pairs else state
+        rows.append(_example_row(tf, names[tf], state, reason, pairs, n, rng))
+        found += pairs
+    return _example_manifest(rows, status), pd.DataFrame(rows), pd.DataFrame(found, columns=INTERACTOR_COLUMNS)
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #1ef18a70
+def write_reports(
+    folder: Path,
+    batch: dict,  # batch.json
+) -> None:
+    "A small page wherever a batch names a report, and the two tables, empty."
+    for factor in batch["factors"].values():
+        if factor["report"]:
+            (folder / factor["report"]).parent.mkdir(parents=True, exist_ok=True)
+            (folder / factor["report"]).write_text("<p>a report</p>")
+    for name in ("summary.csv", "interactors.csv"):
+        (folder / name).write_text("")
