@@ -266,7 +266,7 @@ def resamples(n, n_bootstraps, seed=0):
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("n, p, sparse", [(300, 20, True), (300, 20, False), (80, 60, True), (40, 200, False)])
-def test_row_form_and_bare_rows_change_no_number(n, p, sparse, seed):
+def test_row_form_and_background_rows_change_no_number(n, p, sparse, seed):
     X, y, _, w, folds = example(seed, n, p, sparse)
     X[np.random.RandomState(seed).rand(n) < 0.5 * sparse] = 0.0
     X = np.column_stack([X, X[:, 0], np.ones(n)])  # a copy and a constant
@@ -291,7 +291,7 @@ def test_row_form_is_taken_and_said_where_terms_are_many(caplog):
     X, y, strata, _, _ = example(9, 60, 250, sparse=False)
     with caplog.at_level("INFO", "tfbpmodeling"):
         fit = BootstrapLassoCV().fit(X, y, strata, resamples(60, 3))
-    assert fit.row_form_.all() and "250 terms for 60 genes that are not bare: 3 of 3 fits in row form" in caplog.text
+    assert fit.row_form_.all() and "250 terms for 60 genes that are not background: 3 of 3 fits in row form" in caplog.text
     assert not BootstrapLassoCV().fit(X[:, :50], y, strata, resamples(60, 3)).row_form_.any()
 
 

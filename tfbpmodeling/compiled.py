@@ -5,8 +5,9 @@
 # %% ../nbs/03_compiled.ipynb #da0d7834
 from __future__ import annotations
 
-import numpy as np
 from functools import partial, wraps
+
+import numpy as np
 from numba import njit
 
 # %% auto #0
@@ -36,6 +37,5 @@ def compiled(function=None, *, entry: bool = False, reorder: bool = False, inlin
     from_python.inside, from_python._numba_type_ = inside, inside._numba_type_  # by this, numba finds the one for kernels
     return from_python
 
-
-# no term, no row; numba would take a plain -1 for a constant first, and find all types once more when it turns out to vary
-NONE = np.int64(-1)
+# %% ../nbs/03_compiled.ipynb #27af377d
+NONE = np.int64(-1)  # no term, no row

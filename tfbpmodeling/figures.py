@@ -30,8 +30,8 @@ from .modeling_data import ModelingData
 # %% auto #0
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 'MARKERS', 'GREY', 'WIDTH', 'COEFFICIENT',
            'RESPONSE', 'STYLE', 'new_axes', 'styled', 'panel_grid', 'shown', 'term_namer', 'name_rows', 'heading',
-           'and_more', 'legend_above', 'say_instead', 'binned_means', 'skew_width', 'even_edges', 'draw_intervals',
-           'FigureSpec', 'drawn', 'drawing_style', 'png_bytes', 'svg_text', 'save_figure']
+           'and_more', 'legend_above', 'say_instead', 'draw_intervals', 'binned_means', 'skew_width', 'even_edges',
+           'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'FigureSpec', 'drawn']
 
 # %% ../nbs/13_figures.ipynb #dd7c2261
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -40,20 +40,21 @@ GREY, WIDTH = "0.45", 7.0  # notes and reference lines; inches
 COEFFICIENT = "coefficient (response per unit of the term)"
 RESPONSE = "response (as in the table)"
 
-
+# %% ../nbs/13_figures.ipynb #81defb0e
 def new_axes(ax: Axes | None, height: float = 3.8) -> Axes:
     "The axes given, or those of a new figure that pyplot does not know."
     return styled(Figure(figsize=(WIDTH, height), dpi=100, layout="constrained").add_subplot() if ax is None else ax)
 
 
 def styled(ax: Axes) -> Axes:
+    "Small labels, and no edge above and to the right."
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
     ax.xaxis.label.set_size(9)
     ax.yaxis.label.set_size(9)
     return ax
 
-
+# %% ../nbs/13_figures.ipynb #51c93237
 def panel_grid(n: int, left: float = 0.5, height: float = 1.55) -> tuple[Figure, list[Axes]]:
     "A grid of n small panels, at most three to a row, with margins in inches (to search for the best layout takes longer than to draw)."
     columns, rows = min(3, max(n, 1)), max(1, -(-n // 3))
@@ -105,13 +106,15 @@ def name_rows(ax: Axes, names: list[str]) -> np.ndarray:
 
 
 def heading(ax: Axes, text: str) -> None:
+    "A heading above the left end of the axes."
     ax.set_title(text, loc="left", fontsize=9, parse_math=False)
 
 
 def and_more(hidden: int, what: str = "terms") -> str:
+    "How many are not drawn; empty where none is."
     return f"… and {hidden} more {what}" if hidden > 0 else ""
 
-
+# %% ../nbs/13_figures.ipynb #d2ef0ff0
 def legend_above(ax: Axes, columns: int = 3, right: bool = False) -> None:
     "A legend above the axes, where it covers no point; from the right edge where names to the left need room."
     handles, labels = ax.get_legend_handles_labels()
@@ -134,6 +137,19 @@ def say_instead(ax: Axes, text: str) -> Axes:
     ax.spines[:].set_visible(False)
     return ax
 
+# %% ../nbs/13_figures.ipynb #22339e2d
+def draw_intervals(ax: Axes, y: np.ndarray, table: pd.DataFrame, colour: str, marker: str, label: str) -> None:
+    "One line per interval; the median filled where the interval excludes zero, else open."
+    ax.hlines(y, table["low"], table["high"], color=colour, lw=2.2 if marker == "o" else 1.4)
+    keep = table["kept"].to_numpy(dtype=bool)
+    look = dict(marker=marker, ls="", color=colour, ms=5.5, zorder=3)
+    ax.plot(table["median"].to_numpy()[keep], y[keep], label=label, **look)
+    if not keep.all():
+        note = f"{label} (not kept)" if keep.any() else f"{label}: none kept"
+        ax.plot(table["median"].to_numpy()[~keep], y[~keep], label=note, **look | dict(mfc="white", mew=1.3))
+    if not keep.any():
+        ax.lines[-2].set_label("_")
+
 # %% ../nbs/13_figures.ipynb #6c1f9ac9
 def binned_means(
     x: np.ndarray,  # (n,)
@@ -153,7 +169,7 @@ def binned_means(
     table = pd.DataFrame({"x": groups["x"].mean(), "mean": groups["y"].mean(), "se": groups["y"].sem(), "n": groups.size()})
     return table.fillna({"se": 0.0}).reset_index(drop=True)
 
-
+# %% ../nbs/13_figures.ipynb #b72ee24f
 def skew_width(x: np.ndarray) -> float | None:
     "Where a few genes bind fifty times stronger than the typical bound one: the width of the linear part of an asinh axis."
     positive = x[x > 0]
@@ -174,28 +190,78 @@ def even_edges(x: np.ndarray, cut: float | None, n: int) -> np.ndarray:  # (n + 
     left = int(np.clip(round(n * (middle - low) / (high - low)), 1, n - 1))
     return back(np.r_[np.linspace(low, middle, left + 1), np.linspace(middle, high, n - left + 1)[1:]])
 
-# %% ../nbs/13_figures.ipynb #22339e2d
-def draw_intervals(ax: Axes, y: np.ndarray, table: pd.DataFrame, colour: str, marker: str, label: str) -> None:
-    "One line per interval; the median filled where the interval excludes zero, else open."
-    ax.hlines(y, table["low"], table["high"], color=colour, lw=2.2 if marker == "o" else 1.4)
-    keep = table["kept"].to_numpy(dtype=bool)
-    look = dict(marker=marker, ls="", color=colour, ms=5.5, zorder=3)
-    ax.plot(table["median"].to_numpy()[keep], y[keep], label=label, **look)
-    if not keep.all():
-        note = f"{label} (not kept)" if keep.any() else f"{label}: none kept"
-        ax.plot(table["median"].to_numpy()[~keep], y[~keep], label=note, **look | dict(mfc="white", mew=1.3))
-    if not keep.any():
-        ax.lines[-2].set_label("_")
+# %% ../nbs/13_figures.ipynb #0a5465dd
+STYLE = {
+    "svg.hashsalt": "tfbpmodeling",
+    "svg.fonttype": "path",
+    "font.family": ["sans-serif"],
+    "font.sans-serif": ["DejaVu Sans"],
+    "hatch.linewidth": 0.6,
+}
+_STYLE_LOCK = threading.RLock()  # matplotlib's settings belong to the process  # matplotlib's settings belong to the process
 
-# %% ../nbs/13_figures.ipynb #bf5627ba
-def _small_png(png: bytes) -> bytes:
-    "The same image with at most 255 colours: a third of the size."
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(255, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
-        file := io.BytesIO(), "PNG"
-    )
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    "Matplotlib's own defaults and `STYLE`, for one thread at a time; the user's settings come back after it."
+    with _STYLE_LOCK, matplotlib.style.context(["default", STYLE]):
+        yield
+
+# %% ../nbs/13_figures.ipynb #9c95b250
+@contextmanager
+def _laid_out(fig: Figure, dpi: int) -> Iterator[None]:
+    "Place everything once and for good: a second layout would move things by a hair, and the bytes would differ."
+    canvas, old_dpi = fig.canvas, fig.dpi
+    with drawing_style():
+        if fig.get_layout_engine() is not None:
+            fig.get_layout_engine().execute(fig)
+            fig.set_layout_engine("none")
+        try:
+            fig.dpi = dpi
+            yield
+        finally:
+            fig.dpi = old_dpi
+            fig.set_canvas(canvas)
+
+
+def png_bytes(
+    fig: Figure,
+    dpi: int = 150,
+) -> bytes:
+    "A figure as PNG, the same bytes for the same figure."
+    with _laid_out(fig, dpi):
+        FigureCanvasAgg(fig).print_png(file := io.BytesIO(), metadata={"Software": None})
+    return file.getvalue()
+
+# %% ../nbs/13_figures.ipynb #a909e2ef
+def svg_text(
+    fig: Figure,
+    dpi: int = 150,  # of large point clouds
+) -> str:
+    "A figure as SVG, the same text for the same figure: no date, no random id, text as outlines."
+    with _laid_out(fig, dpi):
+        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
     return file.getvalue()
 
 
+def save_figure(
+    fig: Figure,
+    folder: str | Path,  # made if it is not there
+    name: str,  # of the files, without ending
+    dpi: int = 150,  # of the PNG, and of large point clouds in the SVG
+) -> tuple[Path, Path]:  # the PNG and the SVG
+    "Write a figure as PNG and SVG, with the same bytes every time: no date, no random id, text as outlines."
+    return _write_both(Path(folder), name, png_bytes(fig, dpi), svg_text(fig, dpi))
+
+
+def _write_both(folder: Path, name: str, png: bytes, svg: str) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / f"{name}.png", folder / f"{name}.svg"
+    paths[0].write_bytes(png)
+    paths[1].write_text(svg, encoding="utf-8", newline="\n")
+    return paths
+
+# %% ../nbs/13_figures.ipynb #bf5627ba
 @dataclass(frozen=True)
 class FigureSpec:
     "A figure of a run: what it is called, what to read in it, and how to draw it."
@@ -218,9 +284,7 @@ class FigureSpec:
 
     def save(self, folder: Path) -> None:
         "Write NAME.png and NAME.svg into a folder."
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{self.name}.png").write_bytes(self.png)
-        (folder / f"{self.name}.svg").write_text(svg_text(self.figure), encoding="utf-8", newline="\n")
+        _write_both(folder, self.name, self.png, svg_text(self.figure))
 
     def _repr_html_(self) -> str:
         "The figure as HTML that needs nothing else: image, alt text and caption."
@@ -228,6 +292,14 @@ class FigureSpec:
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         width = round(100 * self.figure.get_figwidth())
         return f'<figure><img src="data:image/png;base64,{image}" alt="{alt}" width="{width}"><figcaption>{caption}</figcaption></figure>'
+
+# %% ../nbs/13_figures.ipynb #e082e4d0
+def _small_png(png: bytes) -> bytes:
+    "The same image with at most 255 colours: a third of the size."
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(255, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        file := io.BytesIO(), "PNG"
+    )
+    return file.getvalue()
 
 
 def drawn(function: Callable, *args) -> Callable[[], Figure]:
@@ -239,75 +311,3 @@ def drawn(function: Callable, *args) -> Callable[[], Figure]:
         return made if isinstance(made, Figure) else made.figure
 
     return draw
-
-# %% ../nbs/13_figures.ipynb #0a5465dd
-STYLE = {
-    "svg.hashsalt": "tfbpmodeling",
-    "svg.fonttype": "path",
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
-    "hatch.linewidth": 0.6,
-}
-_STYLE_LOCK = threading.RLock()  # matplotlib's settings belong to the process
-
-
-@contextmanager
-def drawing_style() -> Iterator[None]:
-    "Matplotlib's own defaults and `STYLE`, for one thread at a time; the user's settings come back after it."
-    with _STYLE_LOCK, matplotlib.style.context(["default", STYLE]):
-        yield
-
-
-@contextmanager
-def _laid_out(fig: Figure, dpi: int) -> Iterator[None]:
-    "Place everything once and for good: a second layout would move things by a hair, and the bytes would differ."
-    canvas, old_dpi = fig.canvas, fig.dpi
-    with drawing_style():
-        if fig.get_layout_engine() is not None:
-            fig.get_layout_engine().execute(fig)
-            fig.set_layout_engine("none")
-        try:
-            fig.dpi = dpi
-            yield
-        finally:
-            fig.dpi = old_dpi
-            fig.set_canvas(canvas)
-
-
-def _png(fig: Figure) -> bytes:
-    FigureCanvasAgg(fig).print_png(file := io.BytesIO(), metadata={"Software": None})
-    return file.getvalue()
-
-
-def png_bytes(
-    fig: Figure,
-    dpi: int = 150,
-) -> bytes:
-    "A figure as PNG, the same bytes for the same figure."
-    with _laid_out(fig, dpi):
-        return _png(fig)
-
-# %% ../nbs/13_figures.ipynb #a909e2ef
-def svg_text(
-    fig: Figure,
-    dpi: int = 150,  # of large point clouds
-) -> str:
-    "A figure as SVG, the same text for the same figure: no date, no random id, text as outlines."
-    with _laid_out(fig, dpi):
-        FigureCanvasSVG(fig).print_svg(file := io.StringIO(), metadata={"Date": None, "Creator": None})
-    return file.getvalue()
-
-
-def save_figure(
-    fig: Figure,
-    folder: str | Path,  # made if it is not there
-    name: str,  # of the files, without ending
-    dpi: int = 150,  # of the PNG, and of large point clouds in the SVG
-) -> tuple[Path, Path]:  # the PNG and the SVG
-    "Write a figure as PNG and SVG, with the same bytes every time: no date, no random id, text as outlines."
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    png, svg = folder / f"{name}.png", folder / f"{name}.svg"
-    png.write_bytes(png_bytes(fig, dpi))
-    svg.write_text(svg_text(fig, dpi), encoding="utf-8", newline="\n")
-    return png, svg

@@ -21,13 +21,14 @@ from .compiled import NONE, compiled
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'gather_rows', 'sum_term',
-           'rows_by_fold', 'fold_sums', 'equal_on_rows', 'find_useless', 'Training', 'training_sets', 'make_row',
-           'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'trade_direction', 'first_zero',
-           'State', 'new_state', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'step_to_target',
-           'take_in', 'drop_term', 'aim', 'solve_lasso', 'add_term', 'add_others', 'kkt_residual', 'alpha_grid',
-           'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha', 'cross_validate', 'LassoFit',
-           'column_shift', 'lasso_cv', 'fit_sums', 'compile_kernels', 'SumsStore', 'BootstrapLassoCV', 'checked_arrays']
+__all__ = ['log', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'rows_by_fold', 'gather_rows',
+           'column_shift', 'fold_sums', 'sum_term', 'equal_on_rows', 'find_useless', 'Training', 'training_sets',
+           'make_row', 'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'exchange_direction',
+           'first_zero', 'State', 'new_state', 'solve_lasso', 'set_target', 'step_to_target', 'deactivate',
+           'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'activate', 'add_term', 'add_others',
+           'kkt_residual', 'alpha_grid', 'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha',
+           'cross_validate', 'LassoFit', 'fit_sums', 'lasso_cv', 'in_blocks', 'compile_kernels', 'BootstrapLassoCV',
+           'checked_arrays', 'empty_results', 'Resamples', 'fit_block', 'SumsStore']
 
 # %% ../nbs/04_lasso.ipynb #c3d2cf16
 def fold_shares(
@@ -80,8 +81,20 @@ class Sums(NamedTuple):
 
     M: np.ndarray  # (n_folds, n_terms + 2, n_terms + 2); row j of a term is valid where known[j]
     known: np.ndarray  # (n_terms,) bool
-    Z: np.ndarray  # (n, n_terms + 2) rows that are not bare, as sqrt(weight) · [x, y, 1]; they give the rows of M not known yet
+    Z: np.ndarray  # (n, n_terms + 2) rows other than background, as sqrt(weight) · [x, y, 1]; they give the rows of M not known yet
     starts: np.ndarray  # (n_folds + 1,) where each fold starts in Z
+
+# %% ../nbs/04_lasso.ipynb #f34b40b4
+def rows_by_fold(
+    weights: np.ndarray,  # (n_genes,)
+    folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
+    n_folds: int,
+) -> tuple[np.ndarray, np.ndarray]:  # row numbers, where each fold starts among them (n_folds + 1,)
+    "Rows of positive weight, fold after fold."
+    rows = np.flatnonzero(weights > 0)
+    of_fold = folds[rows].astype(np.int16)  # numpy sorts these by counting
+    starts = np.concatenate([[0], np.cumsum(np.bincount(of_fold, minlength=n_folds))])
+    return rows[np.argsort(of_fold, kind="stable")], starts
 
 
 @compiled(entry=True)
@@ -96,31 +109,13 @@ def gather_rows(X, y, weights, rows, shift, Z):
         Z[r, p] = root * (y[i] - shift[p])
         Z[r, p + 1] = root
 
-
-@compiled
-def sum_term(sums, j):
-    "Fill row j of every fold's matrix from the rows."
-    for k in range(len(sums.M)):
-        row = sums.M[k, j]
-        row[:] = 0.0
-        for r in range(sums.starts[k], sums.starts[k + 1]):
-            z, of_gene = sums.Z[r, j], sums.Z[r]
-            if z != 0.0:
-                for i in range(len(row)):
-                    row[i] += z * of_gene[i]
-    sums.known[j] = True
-
-
-def rows_by_fold(
-    weights: np.ndarray,  # (n_genes,)
-    folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
-    n_folds: int,
-) -> tuple[np.ndarray, np.ndarray]:  # row numbers, where each fold starts among them (n_folds + 1,)
-    "Rows of positive weight, fold after fold."
-    rows = np.flatnonzero(weights > 0)
-    of_fold = folds[rows].astype(np.int16)  # numpy sorts these by counting
-    starts = np.concatenate([[0], np.cumsum(np.bincount(of_fold, minlength=n_folds))])
-    return rows[np.argsort(of_fold, kind="stable")], starts
+# %% ../nbs/04_lasso.ipynb #4bb618e3
+def column_shift(
+    X: np.ndarray,  # (n_genes, n_terms)
+    y: np.ndarray,  # (n_genes,)
+) -> np.ndarray:  # (n_terms + 1,)
+    "Median of each term and of the response."
+    return np.append(np.median(X, axis=0), np.median(y))
 
 
 def fold_sums(
@@ -128,13 +123,13 @@ def fold_sums(
     y: np.ndarray,  # (n_genes,)
     weights: np.ndarray,  # (n_genes,)
     shift: np.ndarray,  # (n_terms + 1,) subtracted from the terms and the response
-    bare: np.ndarray,  # (n_genes,) bool: every term equals its shift
+    background: np.ndarray,  # (n_genes,) bool: every term equals its shift
     space: np.ndarray | None = None,  # (n_genes, n_terms + 2) memory to use again; the result may point into it
-    row_form: bool | None = None,  # None: with more than three terms for each row that is not bare
+    row_form: bool | None = None,  # None: with more than three terms for each row other than background
 ) -> Sums:
     "The sums of each fold."
     X, rows, starts = sample
-    full = ~bare[rows]
+    full = ~background[rows]
     inside, inner = rows[full], np.concatenate([[0], np.cumsum(full)])[starts]
     p, folds = X.shape[1], list(zip(inner, inner[1:]))
     row_form = p > 3 * len(inside) if row_form is None else row_form
@@ -154,6 +149,20 @@ def fold_sums(
         for k, (a, b) in enumerate(zip(starts - inner, (starts - inner)[1:])):
             M[k, p:, p:] += outside[a:b].T @ outside[a:b]
     return Sums(M, np.full(p, not row_form), Z if row_form else Z[:0], inner)
+
+# %% ../nbs/04_lasso.ipynb #0ccd9fb6
+@compiled
+def sum_term(sums, j):
+    "Fill row j of every fold's matrix from the rows."
+    for k in range(len(sums.M)):
+        row = sums.M[k, j]
+        row[:] = 0.0
+        for r in range(sums.starts[k], sums.starts[k + 1]):
+            z, of_gene = sums.Z[r, j], sums.Z[r]
+            if z != 0.0:
+                for i in range(len(row)):
+                    row[i] += z * of_gene[i]
+    sums.known[j] = True
 
 # %% ../nbs/04_lasso.ipynb #9b1cba7f
 @compiled
@@ -217,7 +226,7 @@ def training_sets(sums: Sums, sample: Sample) -> Iterator[Training]:
         find_useless(sample, train)
         yield train
 
-
+# %% ../nbs/04_lasso.ipynb #c9fbd2b9
 @compiled
 def make_row(sums, train, j):
     "Fill row j of the covariance of the terms, where it is not made yet."
@@ -277,7 +286,7 @@ def backward_solve(R, a, x, y):
             s0, t0 = s0 - R[0, i] * x[i], t0 - R[0, i] * y[i]
         x[0], y[0] = s0 / R[0, 0], t0 / R[0, 0]
 
-
+# %% ../nbs/04_lasso.ipynb #99fc1de8
 @compiled
 def cholesky_append(R, a, C, active, j, x):
     "Add term j as column a of the factor; returns its squared pivot, the part of its variance that the active terms leave unexplained. x: scratch."
@@ -314,7 +323,7 @@ def cholesky_drop(R, a, r, z, q):
 
 # %% ../nbs/04_lasso.ipynb #883baa60
 @compiled
-def trade_direction(R, a, sign, move, scratch):
+def exchange_direction(R, a, sign, move, scratch):
     "Into `move`: how the active coefficients change while a dependent term, whose column stands at a, grows by one in its sign's direction."
     for k in range(a):
         move[k] = -sign * R[k, a]
@@ -323,7 +332,7 @@ def trade_direction(R, a, sign, move, scratch):
 
 @compiled
 def first_zero(b, move, a):
-    "How far to go along `move` until a coefficient reaches zero, and which one (NONE: no one)."
+    "How far to go along `move` until a coefficient reaches zero, and which one (NONE: none of them)."
     far, hit = np.inf, NONE
     for i in range(a):
         at, slope = b[i], move[i]
@@ -347,15 +356,95 @@ class State(NamedTuple):
     d: np.ndarray  # (n_terms,) what the active coefficients gain when alpha falls by one: C⁻¹ s
     h: np.ndarray  # (n_terms,) what g of every term loses then: C d
     target: np.ndarray  # (n_terms,) scratch
-    aside: np.ndarray  # (n_terms,) bool: not to be taken in at this alpha
+    excluded: np.ndarray  # (n_terms,) bool: not to be added at this alpha
 
 
 def new_state(n_terms: int) -> State:
     "Nothing active."
-    active, aside = np.zeros(n_terms, dtype=np.int64), np.zeros(n_terms, dtype=bool)
-    return State(np.empty((n_terms, n_terms)), active, *np.zeros((8, n_terms)), aside)
+    active, excluded = np.zeros(n_terms, dtype=np.int64), np.zeros(n_terms, dtype=bool)
+    return State(np.empty((n_terms, n_terms)), active, *np.zeros((8, n_terms)), excluded)
+
+# %% ../nbs/04_lasso.ipynb #198a771c
+@compiled(inline=True)
+def solve_lasso(sums, train, state, a, alpha, alpha_drop, slack, max_iter):
+    """Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved).
+
+    alpha_drop: how fraction alpha has alpha_drop since the state was solved; 0: it was not.
+    """
+    added_alone, distance = NONE, 1.0  # the term that was added by itself; how far the coefficients went since
+    for j in range(len(train.useless)):
+        state.excluded[j] = train.useless[j]
+    for _ in range(max_iter):
+        set_target(state, a, alpha, alpha_drop)
+        fraction, zeroed = step_to_target(state, a)
+        distance += fraction
+        if zeroed >= 0:
+            if state.active[zeroed] == added_alone and fraction <= 0:
+                state.excluded[added_alone] = True
+            a, alpha_drop = deactivate(state, a, zeroed), 0.0
+            continue
+        if alpha_drop > 0.0:
+            for j in range(len(state.g)):
+                state.g[j] -= alpha_drop * state.h[j]
+        else:
+            residual_covariance(train, state, a)
+        alpha_drop = 0.0
+        for _again in range(3):
+            if not refine(state, a, alpha, slack):
+                break
+            residual_covariance(train, state, a)
+        if clip_signs(state, a):
+            residual_covariance(train, state, a)
+        j = worst_term(state)
+        if j < 0 or abs(state.g[j]) <= alpha + slack:
+            return a, kkt_residual(train, state, alpha) <= 1e3 * slack
+        n_before, added_alone = a, j
+        a, plain = add_term(sums, train, state, a, j)
+        if plain and distance > 0:
+            a = add_others(sums, train, state, a, alpha + slack)
+            added_alone = j if a == n_before + 1 else NONE
+        distance = 0.0 if plain else 1.0
+    return a, False
+
+# %% ../nbs/04_lasso.ipynb #03143f05
+@compiled(inline=True)
+def set_target(state, a, alpha, alpha_drop):
+    "Where the active coefficients should go: along a straight line where only alpha has changed, else by solving again."
+    if alpha_drop > 0.0:
+        for k in range(a):
+            state.target[k] = state.b[k] + alpha_drop * state.d[k]
+        return
+    for k in range(a):
+        state.target[k], state.d[k] = state.z[k] - alpha * state.q[k], state.q[k]
+    backward_solve(state.R, a, state.target, state.d)
+
+# %% ../nbs/04_lasso.ipynb #ef55a020
+@compiled
+def step_to_target(state, a):
+    "Move towards the target, as fraction as no sign turns; returns how fraction (0 to 1) and which term is at zero then (NONE: none of them)."
+    b, target, fraction, zeroed = state.b, state.target, 1.0, NONE
+    for k in range(a):
+        start, end = b[k], target[k]
+        if end * state.signs[state.active[k]] <= 0:
+            step = start / (start - end) if start != end else 0.0
+            if step < fraction or zeroed < 0:
+                fraction, zeroed = 1.0 if step > 1.0 else step, k
+    for k in range(a):
+        b[k] += fraction * (target[k] - b[k])
+    return fraction, zeroed
 
 
+@compiled
+def deactivate(state, a, r):
+    "Take the r-th active term out; returns the new number of active terms."
+    state.signs[state.active[r]] = 0.0
+    cholesky_drop(state.R, a, r, state.z, state.q)
+    for k in range(r, a - 1):
+        state.active[k] = state.active[k + 1]
+        state.b[k] = state.b[k + 1]
+    return a - 1
+
+# %% ../nbs/04_lasso.ipynb #d180034f
 @compiled
 def residual_covariance(train, state, a):
     "g = c − C b and h = C d, four active terms at a time."
@@ -382,11 +471,11 @@ def worst_term(state):
     worst, j = -1.0, NONE
     for k in range(len(state.g)):
         size = abs(state.g[k])
-        if state.signs[k] == 0 and not state.aside[k] and size > worst:
+        if state.signs[k] == 0 and not state.excluded[k] and size > worst:
             worst, j = size, k
     return j
 
-
+# %% ../nbs/04_lasso.ipynb #08212775
 @compiled(inline=True)
 def refine(state, a, alpha, slack):
     "Correct the active coefficients by the conditions' own residual where it is above the slack; True where it was."
@@ -418,24 +507,9 @@ def clip_signs(state, a):
             clipped = True
     return clipped
 
-
+# %% ../nbs/04_lasso.ipynb #05a9b239
 @compiled
-def step_to_target(state, a):
-    "Move towards the target, as far as no sign turns; returns how far (0 to 1) and which term is at zero then (NONE: no one)."
-    b, target, far, hit = state.b, state.target, 1.0, NONE
-    for k in range(a):
-        start, end = b[k], target[k]
-        if end * state.signs[state.active[k]] <= 0:
-            step = start / (start - end) if start != end else 0.0
-            if step < far or hit < 0:
-                far, hit = 1.0 if step > 1.0 else step, k
-    for k in range(a):
-        b[k] += far * (target[k] - b[k])
-    return far, hit
-
-
-@compiled
-def take_in(train, state, a, j, sign, value):
+def activate(train, state, a, j, sign, value):
     "Term j, whose column the factor has, becomes active; returns the new number of active terms."
     z, q, R = train.c[j], sign, state.R
     for k in range(a):
@@ -449,102 +523,37 @@ def take_in(train, state, a, j, sign, value):
 
 
 @compiled
-def drop_term(state, a, r):
-    "Take the r-th active term out; returns the new number of active terms."
-    state.signs[state.active[r]] = 0.0
-    cholesky_drop(state.R, a, r, state.z, state.q)
-    for k in range(r, a - 1):
-        state.active[k] = state.active[k + 1]
-        state.b[k] = state.b[k + 1]
-    return a - 1
-
-# %% ../nbs/04_lasso.ipynb #198a771c
-@compiled(inline=True)
-def aim(state, a, alpha, fallen):
-    "Where the active coefficients should go: along a straight line where only alpha has changed, else by solving again."
-    if fallen > 0.0:
-        for k in range(a):
-            state.target[k] = state.b[k] + fallen * state.d[k]
-        return
-    for k in range(a):
-        state.target[k], state.d[k] = state.z[k] - alpha * state.q[k], state.q[k]
-    backward_solve(state.R, a, state.target, state.d)
-
-
-@compiled(inline=True)
-def solve_lasso(sums, train, state, a, alpha, fallen, slack, max_iter):
-    """Solve one lasso from the state given, a terms of it active; returns (number of active terms, solved).
-
-    fallen: how far alpha has fallen since the state was solved; 0: it was not.
-    """
-    alone, moved = NONE, 1.0
-    for j in range(len(train.useless)):
-        state.aside[j] = train.useless[j]
-    for _ in range(max_iter):
-        aim(state, a, alpha, fallen)
-        far, hit = step_to_target(state, a)
-        moved += far
-        if hit >= 0:
-            if state.active[hit] == alone and far <= 0:
-                state.aside[alone] = True
-            a, fallen = drop_term(state, a, hit), 0.0
-            continue
-        if fallen > 0.0:
-            for j in range(len(state.g)):
-                state.g[j] -= fallen * state.h[j]
-        else:
-            residual_covariance(train, state, a)
-        fallen = 0.0
-        for _again in range(3):
-            if not refine(state, a, alpha, slack):
-                break
-            residual_covariance(train, state, a)
-        if clip_signs(state, a):
-            residual_covariance(train, state, a)
-        j = worst_term(state)
-        if j < 0 or abs(state.g[j]) <= alpha + slack:
-            return a, kkt_residual(train, state, alpha) <= 1e3 * slack
-        before, alone = a, j
-        a, plain = add_term(sums, train, state, a, j)
-        if plain and moved > 0:
-            a = add_others(sums, train, state, a, alpha + slack)
-            alone = j if a == before + 1 else NONE
-        moved = 0.0 if plain else 1.0
-    return a, False
-
-# %% ../nbs/04_lasso.ipynb #05a9b239
-@compiled
 def add_term(sums, train, state, a, j):
-    "Take term j in, trading it for an active term where it is a combination of them; returns (number of active terms, True without a trade)."
+    "Add term j, in exchange for an active term where it is a combination of them; returns (number of active terms, True without an exchange)."
     make_row(sums, train, j)
     C, R, active, b, sign, value, plain = train.C, state.R, state.active, state.b, 1.0 if state.g[j] > 0 else -1.0, 0.0, True
     if cholesky_append(R, a, C, active, j, state.target) <= 1e-11 * C[j, j]:
         move, plain = state.target, False
-        trade_direction(R, a, sign, move, state.d)
+        exchange_direction(R, a, sign, move, state.d)
         value, hit = first_zero(b, move, a)
-        if hit < 0:  # no end in sight: rounding
-            state.aside[j] = True
+        if hit < 0:  # no coefficient falls to zero: only rounding can do that
+            state.excluded[j] = True
             return a, False
         for k in range(a):
             b[k] += value * move[k]
-        a = drop_term(state, a, hit)
+        a = deactivate(state, a, hit)
         if cholesky_append(R, a, C, active, j, state.target) <= 0:
-            state.aside[j] = True
+            state.excluded[j] = True
             return a, False
-    return take_in(train, state, a, j, sign, value * sign), plain
+    return activate(train, state, a, j, sign, value * sign), plain
 
 
 @compiled(inline=True)
 def add_others(sums, train, state, a, limit):
-    "Take in every other term whose |g| is above the limit and that the active ones do not explain; returns the number of active terms."
+    "Add every other term whose |g| is above the limit and that the active ones do not explain; returns the number of active terms."
     for j in range(len(state.g)):
-        if state.signs[j] == 0 and not state.aside[j] and abs(state.g[j]) > limit:
+        if state.signs[j] == 0 and not state.excluded[j] and abs(state.g[j]) > limit:
             make_row(sums, train, j)
             if cholesky_append(state.R, a, train.C, state.active, j, state.target) > 1e-11 * train.C[j, j]:
-                a = take_in(train, state, a, j, 1.0 if state.g[j] > 0 else -1.0, 0.0)
+                a = activate(train, state, a, j, 1.0 if state.g[j] > 0 else -1.0, 0.0)
     return a
 
-
+# %% ../nbs/04_lasso.ipynb #48575099
 @compiled
 def kkt_residual(train, state, alpha):
     "Largest violation of the optimality conditions, in units of g."
@@ -578,8 +587,8 @@ def walk_path(sums, train, state, alphas, max_iter, models, solved):
             if size > largest:
                 largest = size
     for k in range(len(alphas)):
-        fallen = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
-        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], fallen, 1e-12 * largest, max_iter)
+        alpha_drop = alphas[k - 1] - alphas[k] if k > 0 and solved[k - 1] else 0.0
+        a, solved[k] = solve_lasso(sums, train, state, a, alphas[k], alpha_drop, 1e-12 * largest, max_iter)
         intercept = train.means[p]
         for i in range(a):
             j, value = state.active[i], state.b[i]
@@ -600,7 +609,7 @@ def path_on(
     walk_path(sums, train, state, alphas, max_iter, models, solved)
     return models, solved
 
-
+# %% ../nbs/04_lasso.ipynb #8e9612ba
 def lasso_path(
     C: np.ndarray,  # (n_terms, n_terms) covariance of the terms
     c: np.ndarray,  # (n_terms,) their covariance with the response
@@ -679,31 +688,6 @@ class LassoFit:
     near_tie: bool  # another alpha was as good to 1e-6
 
 
-def column_shift(
-    X: np.ndarray,  # (n_genes, n_terms)
-    y: np.ndarray,  # (n_genes,)
-) -> np.ndarray:  # (n_terms + 1,)
-    "Median of each term and of the response."
-    return np.append(np.median(X, axis=0), np.median(y))
-
-
-def lasso_cv(
-    X: np.ndarray,  # (n_genes, n_terms) float64
-    y: np.ndarray,  # (n_genes,)
-    weights: np.ndarray,  # (n_genes,) ≥ 0
-    folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
-    n_folds: int = 4,
-    n_alphas: int = 100,
-    eps: float = 1e-3,  # smallest alpha as a share of the largest
-    max_iter: int = 10000,  # most steps of the solver per alpha
-) -> LassoFit:
-    "Exact cross-validated lasso with weights; the same choice and coefficients as scikit-learn's LassoCV run to convergence."
-    X, weights, shift = np.ascontiguousarray(X, dtype=np.float64), np.asarray(weights, dtype=np.float64), column_shift(X, y)
-    sample = Sample(X, *rows_by_fold(weights, folds, n_folds))
-    sums = fold_sums(sample, y, weights, shift, (X == shift[:-1]).all(axis=1))
-    return fit_sums(sums, sample, shift, n_alphas, eps, max_iter)
-
-
 def fit_sums(
     sums: Sums,
     sample: Sample,
@@ -735,6 +719,41 @@ def fit_sums(
         near_tie=near_tie,
     )
 
+# %% ../nbs/04_lasso.ipynb #d742221f
+def lasso_cv(
+    X: np.ndarray,  # (n_genes, n_terms) float64
+    y: np.ndarray,  # (n_genes,)
+    weights: np.ndarray,  # (n_genes,) ≥ 0
+    folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
+    n_folds: int = 4,
+    n_alphas: int = 100,
+    eps: float = 1e-3,  # smallest alpha as a share of the largest
+    max_iter: int = 10000,  # most steps of the solver per alpha
+) -> LassoFit:
+    "Exact cross-validated lasso with weights; the same choice and coefficients as scikit-learn's LassoCV run to convergence."
+    X, weights, shift = np.ascontiguousarray(X, dtype=np.float64), np.asarray(weights, dtype=np.float64), column_shift(X, y)
+    sample = Sample(X, *rows_by_fold(weights, folds, n_folds))
+    sums = fold_sums(sample, y, weights, shift, (X == shift[:-1]).all(axis=1))
+    return fit_sums(sums, sample, shift, n_alphas, eps, max_iter)
+
+# %% ../nbs/04_lasso.ipynb #f624c2fc
+def in_blocks(fit: Callable[[range], int], n: int, n_jobs: int, progress: Callable[[int], None] | None) -> None:
+    "Deal the bootstraps 0 to n − 1 to threads, and report how many are done."
+    size = max(1, min(8, -(-n // (4 * n_jobs))))
+    blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
+    with threadpool_limits(1, "blas"):
+        with ThreadPoolExecutor(n_jobs) as pool:  # also for one job: a signal must find the main thread outside the kernels
+            pool.submit(compile_kernels).result()
+            jobs = [pool.submit(fit, block) for block in blocks]
+            try:
+                for job in as_completed(jobs):
+                    done = job.result()
+                    if progress:
+                        progress(done)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
 # %% ../nbs/04_lasso.ipynb #e09f6570
 def compile_kernels() -> None:
     "Compile, or load from the cache, what every bootstrap needs."
@@ -753,6 +772,108 @@ def compile_kernels() -> None:
             gc.enable()
     if sum(walk_path.stats.cache_hits.values()) == 0:
         log.info("compiled in %.1f s", time.perf_counter() - start)
+
+# %% ../nbs/04_lasso.ipynb #bda8ce99
+class BootstrapLassoCV(BaseEstimator):
+    """Cross-validated lasso on many weighted resamples of the same rows.
+
+    Parameters: n_alphas and eps set the grid of alphas; n_folds the stratified folds; max_iter the most solver steps per alpha;
+    n_jobs the number of threads; progress, when given, is called with the number of bootstraps just finished.
+
+    After `fit`: coef_ (n_bootstraps, n_terms), intercept_, alpha_, r2_, converged_, near_tie_, empty_folds_, row_form_ (n_bootstraps,),
+    alphas_ and cv_mse_ (n_bootstraps, n_alphas).
+    """
+
+    def __init__(self, n_alphas=100, eps=1e-3, n_folds=4, max_iter=10000, n_jobs=1, progress: Callable[[int], None] | None = None):
+        self.n_alphas = n_alphas
+        self.eps = eps
+        self.n_folds = n_folds
+        self.max_iter = max_iter
+        self.n_jobs = n_jobs
+        self.progress = progress
+
+    def fit(
+        self,
+        X: np.ndarray,  # (n_genes, n_terms)
+        y: np.ndarray,  # (n_genes,)
+        strata: np.ndarray | None = None,  # (n_genes,); None: one stratum
+        bootstrap_weights: np.ndarray | None = None,  # (n_bootstraps, n_genes) times that each gene was drawn; None: every gene once
+        store: SumsStore | None = None,  # from an earlier fit on the same rows and weights
+    ) -> BootstrapLassoCV:
+        "Fit every bootstrap."
+        X, y, strata, weights = checked_arrays(X, y, strata, bootstrap_weights, self.n_folds)
+        empty_results(self, len(weights), X.shape[1])
+        shift = column_shift(X, y)
+        background = (X == shift[:-1]).all(axis=1)
+        resamples = Resamples(X, y, weights, fold_shares(strata, self.n_folds), shift, background, store)
+        in_blocks(lambda block: fit_block(self, block, resamples), len(weights), self.n_jobs, self.progress)
+        if self.row_form_.any():
+            words = "%d terms for %d genes that are not background: %d of %d fits in row form"
+            log.info(words, X.shape[1], int((~background).sum()), self.row_form_.sum(), len(weights))
+        return self
+
+# %% ../nbs/04_lasso.ipynb #b766b947
+def checked_arrays(X, y, strata, bootstrap_weights, n_folds):
+    "The four arrays in the types that the kernels take; ValueError where shapes or values do not fit."
+    X, y = np.ascontiguousarray(X, dtype=np.float64), np.ascontiguousarray(y, dtype=np.float64)
+    if X.ndim != 2 or y.shape != X.shape[:1]:
+        raise ValueError(f"X must be (n_genes, n_terms) and y (n_genes,), got {X.shape} and {y.shape}")
+    if not (np.isfinite(X).all() and np.isfinite(y).all()):
+        raise ValueError("X and y must be finite: drop or fill missing values first")
+    strata = np.ones(len(y), dtype=np.int64) if strata is None else np.asarray(strata)
+    weights = np.ones((1, len(y)), dtype=np.uint16) if bootstrap_weights is None else np.atleast_2d(bootstrap_weights)
+    if strata.shape != y.shape or weights.shape[1:] != y.shape:
+        raise ValueError(
+            f"strata must be (n_genes,) and bootstrap_weights (n_bootstraps, n_genes), got {strata.shape}, {weights.shape} for {len(y)} genes"
+        )
+    if (weights < 0).any() or not (weights > 0).any(axis=1).all():
+        raise ValueError("bootstrap_weights must be 0 or more, with a positive one in each bootstrap")
+    if np.unique(strata, return_counts=True)[1].max() < n_folds:
+        raise ValueError(f"no stratum has {n_folds} genes, one for each fold")
+    return X, y, strata, weights
+
+# %% ../nbs/04_lasso.ipynb #3bd3a122
+def empty_results(model: BootstrapLassoCV, n: int, p: int) -> None:
+    "Room for the results of n bootstraps of p terms."
+    model.coef_, model.intercept_, model.alpha_ = np.empty((n, p)), np.empty(n), np.empty(n)
+    model.alphas_, model.cv_mse_, model.r2_ = np.empty((n, model.n_alphas)), np.empty((n, model.n_alphas)), np.empty(n)
+    model.converged_, model.near_tie_ = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    model.row_form_ = np.zeros(n, dtype=bool)
+    model.empty_folds_ = np.zeros(n, dtype=np.int64)  # folds whose genes all have weight 0: left out of the mean error
+    model.n_features_in_ = p
+
+
+class Resamples(NamedTuple):
+    "What all bootstraps of a fit share."
+
+    X: np.ndarray  # (n_genes, n_terms)
+    y: np.ndarray  # (n_genes,)
+    weights: np.ndarray  # (n_bootstraps, n_genes)
+    shares: list[tuple[np.ndarray, np.ndarray]]  # from fold_shares
+    shift: np.ndarray  # (n_terms + 1,)
+    background: np.ndarray  # (n_genes,) bool
+    store: SumsStore | None
+
+
+def fit_block(model: BootstrapLassoCV, block: range, data: Resamples) -> int:  # how many were fitted
+    "Fit some of the bootstraps."
+    X, y, weights = data.X, data.y, data.weights
+    space = np.empty((len(y), X.shape[1] + 2))  # once per block: fresh memory costs threads more than the sums themselves
+    rng = np.random.RandomState()
+    for b in block:
+        weight = weights[b].astype(np.float64)  # numba takes the root of a small integer in single precision
+        sample = Sample(X, *rows_by_fold(weight, shuffled_folds(data.shares, b, rng), model.n_folds))
+        sums = data.store.take(b) if data.store else None
+        if sums is None:
+            sums = fold_sums(sample, y, weight, data.shift, data.background, space)
+            model.row_form_[b] = not sums.known.all()
+            if data.store:
+                data.store.put(b, sums, len(weights))
+        fit = fit_sums(sums, sample, data.shift, model.n_alphas, model.eps, model.max_iter)
+        for name in ("coef", "intercept", "alpha", "alphas", "cv_mse", "r2", "converged", "near_tie"):
+            getattr(model, f"{name}_")[b] = getattr(fit, name)
+        model.empty_folds_[b] = (sums.M[:, -1, -1] == 0).sum()
+    return len(block)
 
 # %% ../nbs/04_lasso.ipynb #ca5ba249
 class SumsStore:
@@ -793,98 +914,3 @@ class SumsStore:
         at = np.append(self.columns, [len(self.index) - 2, len(self.index) - 1])
         M = np.take(self.kept[b], self.index[np.ix_(at, at)], axis=1)  # in the order of memory that the kernels are compiled for
         return Sums(M, np.ones(len(self.columns), dtype=bool), np.empty((0, len(at))), np.zeros(len(M) + 1, dtype=np.int64))
-
-# %% ../nbs/04_lasso.ipynb #bda8ce99
-class BootstrapLassoCV(BaseEstimator):
-    """Cross-validated lasso on many weighted resamples of the same rows.
-
-    Parameters: n_alphas and eps set the grid of alphas; n_folds the stratified folds; max_iter the most solver steps per alpha;
-    n_jobs the number of threads; progress, when given, is called with the number of bootstraps just finished.
-
-    After `fit`: coef_ (n_bootstraps, n_terms), intercept_, alpha_, r2_, converged_, near_tie_, empty_folds_, row_form_ (n_bootstraps,),
-    alphas_ and cv_mse_ (n_bootstraps, n_alphas).
-    """
-
-    def __init__(self, n_alphas=100, eps=1e-3, n_folds=4, max_iter=10000, n_jobs=1, progress: Callable[[int], None] | None = None):
-        self.n_alphas = n_alphas
-        self.eps = eps
-        self.n_folds = n_folds
-        self.max_iter = max_iter
-        self.n_jobs = n_jobs
-        self.progress = progress
-
-    def fit(
-        self,
-        X: np.ndarray,  # (n_genes, n_terms)
-        y: np.ndarray,  # (n_genes,)
-        strata: np.ndarray | None = None,  # (n_genes,); None: one stratum
-        bootstrap_weights: np.ndarray | None = None,  # (n_bootstraps, n_genes) times that each gene was drawn; None: every gene once
-        store: SumsStore | None = None,  # from an earlier fit on the same rows and weights
-    ) -> BootstrapLassoCV:
-        "Fit every bootstrap."
-        X, y, strata, weights = checked_arrays(X, y, strata, bootstrap_weights, self.n_folds)
-        n, p = len(weights), X.shape[1]
-        self.coef_, self.intercept_, self.alpha_ = np.empty((n, p)), np.empty(n), np.empty(n)
-        self.alphas_, self.cv_mse_, self.r2_ = np.empty((n, self.n_alphas)), np.empty((n, self.n_alphas)), np.empty(n)
-        self.converged_, self.near_tie_ = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
-        self.row_form_ = np.zeros(n, dtype=bool)
-        self.empty_folds_ = np.zeros(n, dtype=np.int64)  # folds whose genes all have weight 0: left out of the mean error
-        self.n_features_in_ = p
-        shift = column_shift(X, y)
-        bare = (X == shift[:-1]).all(axis=1)
-        data = (X, y, weights, fold_shares(strata, self.n_folds), shift, bare, store)
-        size = max(1, min(8, -(-n // (4 * self.n_jobs))))
-        blocks = [range(start, min(start + size, n)) for start in range(0, n, size)]
-        with threadpool_limits(1, "blas"):
-            with ThreadPoolExecutor(self.n_jobs) as pool:  # also for one job: a signal must find the main thread outside the kernels
-                pool.submit(compile_kernels).result()
-                jobs = [pool.submit(self._fit_block, block, *data) for block in blocks]
-                try:
-                    for job in as_completed(jobs):
-                        done = job.result()
-                        if self.progress:
-                            self.progress(done)
-                except BaseException:
-                    pool.shutdown(cancel_futures=True)
-                    raise
-        if self.row_form_.any():
-            log.info("%d terms for %d genes that are not bare: %d of %d fits in row form", p, int((~bare).sum()), self.row_form_.sum(), n)
-        return self
-
-    def _fit_block(self, block, X, y, weights, shares, shift, bare, store) -> int:
-        space = np.empty((len(y), X.shape[1] + 2))  # once per block: fresh memory costs threads more than the sums themselves
-        rng = np.random.RandomState()
-        for b in block:
-            weight = weights[b].astype(np.float64)  # numba takes the root of a small integer in single precision
-            sample = Sample(X, *rows_by_fold(weight, shuffled_folds(shares, b, rng), self.n_folds))
-            sums = store.take(b) if store else None
-            if sums is None:
-                sums = fold_sums(sample, y, weight, shift, bare, space)
-                self.row_form_[b] = not sums.known.all()
-                if store:
-                    store.put(b, sums, len(weights))
-            fit = fit_sums(sums, sample, shift, self.n_alphas, self.eps, self.max_iter)
-            self.coef_[b], self.intercept_[b], self.alpha_[b], self.alphas_[b] = fit.coef, fit.intercept, fit.alpha, fit.alphas
-            self.cv_mse_[b], self.r2_[b] = fit.cv_mse, fit.r2
-            self.converged_[b], self.near_tie_[b], self.empty_folds_[b] = fit.converged, fit.near_tie, (sums.M[:, -1, -1] == 0).sum()
-        return len(block)
-
-# %% ../nbs/04_lasso.ipynb #b766b947
-def checked_arrays(X, y, strata, bootstrap_weights, n_folds):
-    "The four arrays in the types that the kernels take; ValueError where shapes or values do not fit."
-    X, y = np.ascontiguousarray(X, dtype=np.float64), np.ascontiguousarray(y, dtype=np.float64)
-    if X.ndim != 2 or y.shape != X.shape[:1]:
-        raise ValueError(f"X must be (n_genes, n_terms) and y (n_genes,), got {X.shape} and {y.shape}")
-    if not (np.isfinite(X).all() and np.isfinite(y).all()):
-        raise ValueError("X and y must be finite: drop or fill missing values first")
-    strata = np.ones(len(y), dtype=np.int64) if strata is None else np.asarray(strata)
-    weights = np.ones((1, len(y)), dtype=np.uint16) if bootstrap_weights is None else np.atleast_2d(bootstrap_weights)
-    if strata.shape != y.shape or weights.shape[1:] != y.shape:
-        raise ValueError(
-            f"strata must be (n_genes,) and bootstrap_weights (n_bootstraps, n_genes), got {strata.shape}, {weights.shape} for {len(y)} genes"
-        )
-    if (weights < 0).any() or not (weights > 0).any(axis=1).all():
-        raise ValueError("bootstrap_weights must be 0 or more, with a positive one in each bootstrap")
-    if np.unique(strata, return_counts=True)[1].max() < n_folds:
-        raise ValueError(f"no stratum has {n_folds} genes, one for each fold")
-    return X, y, strata, weights

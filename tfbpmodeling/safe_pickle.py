@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import io
-import numpy as np
-import pandas as pd
 import pickle
 from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
 from .config import InputError
 
 # %% auto #0
@@ -79,6 +81,8 @@ for _core in ("numpy.core", "numpy._core"):
 
 # %% ../nbs/05_safe_pickle.ipynb #d3f8e142
 class _TableUnpickler(pickle.Unpickler):
+    "A reader of pickles that fetches only what stands in PICKLE_TYPES and STAND_INS."
+
     def find_class(self, module, name):
         module = "builtins" if module == "__builtin__" else module  # protocols 2 and 3 write the name of Python 2
         if (module, name) in STAND_INS:
