@@ -48,18 +48,11 @@ from .modeling_data import ModelingData, top_genes
 from .workflow import BestModel, RunResult
 
 # %% auto #0
-__all__ = ['STAGE_WORDS', 'response_against_binding', 'binding_distribution', 'kept_coefficients', 'bootstrap_distributions',
-           'variable_inclusion', 'alpha_choice', 'interval_convergence', 'gene_leverage', 'predicted_against_observed',
-           'delta_r2', 'binding_groups', 'interaction', 'run_figures', 'interaction_figures', 'preprocessing_figures',
-           'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure']
-
-# %% ../nbs/14_plots.ipynb #6c0fd60f
-def _binding_axis(ax: Axes, data: ModelingData) -> None:
-    width = skew_width(data.binding.to_numpy())
-    if width:
-        ax.set_xscale("asinh", linear_width=width)
-    label = f"binding of {shown(data.name(data.perturbed_tf))} (as in the table{', asinh scale' if width else ''})"
-    ax.set_xlabel(label, parse_math=False)
+__all__ = ['CAPTIONS', 'DESCRIPTIONS', 'STAGE_WORDS', 'response_against_binding', 'binding_distribution', 'kept_coefficients',
+           'bootstrap_distributions', 'variable_inclusion', 'alpha_choice', 'interval_convergence', 'gene_leverage',
+           'predicted_against_observed', 'delta_r2', 'binding_groups', 'interaction', 'preprocessing_figures',
+           'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure', 'interaction_figures',
+           'run_figures']
 
 # %% ../nbs/14_plots.ipynb #e09942d7
 def response_against_binding(
@@ -87,12 +80,20 @@ def response_against_binding(
     legend_above(ax)
     return ax
 
+# %% ../nbs/14_plots.ipynb #6c0fd60f
+def _binding_axis(ax: Axes, data: ModelingData) -> None:
+    width = skew_width(data.binding.to_numpy())
+    if width:
+        ax.set_xscale("asinh", linear_width=width)
+    label = f"binding of {shown(data.name(data.perturbed_tf))} (as in the table{', asinh scale' if width else ''})"
+    ax.set_xlabel(label, parse_math=False)
+
 
 def _alpha(n: int) -> float:
     "Points are fainter where they are many."
     return min(0.9, 0.2 + 60 / max(n, 1))
 
-
+# %% ../nbs/14_plots.ipynb #02dc5b5b
 def _cut(x: np.ndarray, n_top: int) -> float | None:
     "The binding halfway between the last gene of the top N and the first one left out."
     top = top_genes(x, n_top)
@@ -163,7 +164,7 @@ def kept_coefficients(
     legend_above(ax, right=True)
     return ax
 
-
+# %% ../nbs/14_plots.ipynb #d40249b7
 def _shortfall(ax: Axes, y: np.ndarray, table: pd.DataFrame, level: float) -> None:
     "Mark the part of each interval beyond zero, and say which share of the draws has one sign."
     near = np.where(np.abs(table["low"]) < np.abs(table["high"]), table["low"], table["high"])
@@ -211,7 +212,7 @@ def bootstrap_distributions(
     fig.supylabel("bootstraps", fontsize=9)
     return fig
 
-
+# %% ../nbs/14_plots.ipynb #1e3a549e
 def _panel_terms(results: BootstrapModelResults, terms: list[str] | None, most: int) -> tuple[list[str], int]:
     "The terms to draw, and how many are left out."
     wanted = terms if terms is not None else strongest_terms(results, len(results.kept) or 6)
@@ -272,16 +273,7 @@ def alpha_choice(
     _cv_curve(right, results.cv_curve)
     return fig
 
-
-def _plain_log_ticks(ax: Axes) -> None:
-    "Few ticks in plain numbers, also on an axis shorter than a decade."
-    low, high = np.log10(ax.get_xlim())
-    ticks = [m * 10.0**e for e in range(int(low) - 1, int(high) + 2) for m in ((1,) if high - low > 1.5 else (1, 2, 5))]
-    ticks = [t for t in ticks if low <= np.log10(t) <= high]
-    ax.set_xticks(ticks, [f"{t:.3g}" for t in ticks])
-    ax.minorticks_off()
-
-
+# %% ../nbs/14_plots.ipynb #4039c32b
 def _cv_curve(ax: Axes, curve: pd.DataFrame | None) -> None:
     if curve is None or curve.empty:
         say_instead(ax, "the cross-validation curve is not stored")
@@ -295,6 +287,15 @@ def _cv_curve(ax: Axes, curve: pd.DataFrame | None) -> None:
     ax.set(xlabel="alpha / largest alpha (log scale)", ylabel="CV error (mean squared)")
     _plain_log_ticks(ax)
     heading(ax, f"lowest at {x[best]:.3g} (dot); band ± 1 sd")
+
+
+def _plain_log_ticks(ax: Axes) -> None:
+    "Few ticks in plain numbers, also on an axis shorter than a decade."
+    low, high = np.log10(ax.get_xlim())
+    ticks = [m * 10.0**e for e in range(int(low) - 1, int(high) + 2) for m in ((1,) if high - low > 1.5 else (1, 2, 5))]
+    ticks = [t for t in ticks if low <= np.log10(t) <= high]
+    ax.set_xticks(ticks, [f"{t:.3g}" for t in ticks])
+    ax.minorticks_off()
 
 # %% ../nbs/14_plots.ipynb #7d1104f9
 def interval_convergence(
@@ -320,7 +321,7 @@ def interval_convergence(
     fig.supylabel(f"{results.ci_level:g} % interval", fontsize=9)
     return fig
 
-
+# %% ../nbs/14_plots.ipynb #ad7d59a9
 def _margin(row: pd.Series) -> float:
     "Distance of the bound nearest to zero, in Monte-Carlo errors."
     near, error = min((abs(row["low"]), row["low_error"]), (abs(row["high"]), row["high_error"]))
@@ -429,7 +430,7 @@ def delta_r2(
     legend_above(ax, right=True)
     return ax
 
-
+# %% ../nbs/14_plots.ipynb #cf14472a
 def _coefficient_pairs(ax: Axes, significance: pd.DataFrame, label: Callable[[str], str], most: int) -> Axes:
     table = significance.head(most)
     y = name_rows(ax, [label(t) for t in table["interactor"]])
@@ -474,7 +475,7 @@ def interaction(
     legend_above(ax, 1)
     return ax
 
-
+# %% ../nbs/14_plots.ipynb #2bd48df2
 def _group(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, colour: str, marker: str, line: str) -> None:
     "The genes of one group, and their mean response along the binding."
     ax.scatter(x, y, s=8, marker=marker, color=colour, alpha=0.6 * _alpha(len(x)), linewidths=0, rasterized=len(x) > 300)
@@ -493,7 +494,156 @@ def _clip(ax: Axes, y: np.ndarray) -> None:
     if out:
         ax.text(0.99, 0.02, f"{out} genes lie above or below", transform=ax.transAxes, ha="right", fontsize=7, color=GREY)
 
+# %% ../nbs/14_plots.ipynb #b65ca42d
+CAPTIONS = {  # figure: its caption
+    "response_against_binding": "Response of each gene against the binding of {ptf}. Colours and markers: the strata that cross-validation balances. "
+    "{cut}Black: mean response along the binding. A flat line says that {ptf} alone tells little of the response.",
+    "binding_distribution": "How strongly {ptf} binds: number of genes, on a log scale, for each binding value. Stage 4 looks at {which}.",
+    "kept_coefficients": "Coefficients of the {kept} terms that stage 2 kept: median over the bootstraps and interval, on all genes and on the top N. "
+    "A filled symbol means that the interval excludes zero.{unit}",
+    "nearest_coefficients": "Stage 2 kept nothing. Shown are the terms that came nearest: an interval must lie on one side of zero, which takes the same sign in about "
+    "{share:g} % of the bootstraps or more (right). Thick, where there is any: what lies on the other side of zero.{unit}",
+    "bootstrap_distributions": "Coefficients of the {which} over {n} bootstraps of {where}. Shaded: the {level:g} % interval. Dashed: zero. The scales differ.",
+    "variable_inclusion": "How often each term entered the lasso over {n} bootstraps of {where}, and with which sign. A term is kept when its bar on one side reaches the "
+    "dotted line.",
+    "alpha_choice": "The lasso penalty alpha. Left: what cross-validation chose in each of {n} bootstraps of {where}. Right: the cross-validation error along the grid, "
+    "mean and standard deviation over the bootstraps. A lowest point at the far right (largest alpha) says that a model without any term predicts as well.",
+    "interval_convergence": "Bounds of the intervals of the {which} on {where} as bootstraps are added (bands: twice the Monte-Carlo error of each bound). "
+    "{turn} of these {n_terms} verdicts could turn with another seed; more bootstraps settle them.",
+    "gene_leverage": "The five genes that carry most of the spread of each of the {which} on {where}. A term that rests on a handful of genes is to be believed no more "
+    "than they are.",
+    "predicted_against_observed": "Observed response against what the best all-data model predicts from {n_terms} terms. Squares: means of the genes nearby with 95 % intervals; "
+    "on the dashed line the model is right on average. R² is on the genes that the model was fitted to, so it flatters.",
+    "delta_r2": "Stage 5: cross-validated R² with the main effect in place of the interactor, minus R² with the interactor. Negative means that the interactor predicts better. "
+    "Small dots: the four folds; where they lie on both sides of zero, the mean says little. The same genes were used to find the interactors, so this flatters them.",
+    "two_coefficients": "One lasso with every interactor and its main effect: their two coefficients. An interactor is selected when its coefficient is the larger in size.",
+    "interaction": "Response against the binding of {ptf}, for the genes where {name} binds little (at or below its median) and where it binds most (top tenth). "
+    "Symbols: means with 95 % intervals. Lines that part as {ptf} binds more speak for an interaction; lines that run side by side are an effect of {name} alone.",
+}
+
+# %% ../nbs/14_plots.ipynb #a977e073
+DESCRIPTIONS = {  # figure: what it is, for those who cannot see it
+    "response_against_binding": "Scatter plot of {n} genes: response against binding of {ptf}, with {n_strata} strata{cut}.",
+    "binding_distribution": "Histogram of the binding of {ptf} over {n} genes; {n_top} are in the top N.",
+    "kept_coefficients": "Forest plot of intervals: {kept} of {n_terms} terms kept at {level:g} percent on all genes, {kept_topn} on the top N.",
+    "bootstrap_distributions": "Histograms of bootstrap coefficients of {n_terms} terms with their intervals.",
+    "variable_inclusion": "Diverging bar chart of how often terms entered the model; {kept} of {n_all} terms are kept.",
+    "alpha_choice": "Histogram of chosen alphas, median {median:.3g}, and the mean cross-validation curve.",
+    "interval_convergence": "Line charts of interval bounds against the number of bootstraps for {n_terms} terms; {turn} could turn.",
+    "gene_leverage": "Bar charts of the five genes with the largest share of the spread of each of {n_terms} terms.",
+    "predicted_against_observed": "Scatter plot of observed against predicted response of {n} genes, R squared {r2:.3f}.",
+    "delta_r2": "Dot plot of {what} for {n} interactors; {selected} are selected.",
+    "interaction": "Scatter plot of response against binding of {ptf} in two groups of genes, low and high binding of {name}, with mean lines.",
+}
+
+# %% ../nbs/14_plots.ipynb #d89494fa
+def preprocessing_figures(
+    data: ModelingData,
+    config: Config,
+) -> list[FigureSpec]:
+    "Stage 1: response against binding, and how binding is distributed."
+    n, strata_of_genes = config.top_n, strata(data.binding, config.bins)
+    ptf, n_top = data.name(data.perturbed_tf), data.top(n).n_genes
+    every = n_top == data.n_genes
+    cut = "" if every else "Dashed: genes to its right are the top N of stage 4. "
+    which = "all of them: the top N has every gene" if every else "the hatched genes only"
+    facts = dict(ptf=ptf, n=data.n_genes, n_top=n_top, n_strata=len(np.unique(strata_of_genes)), cut="" if every else " and the top-N cut")
+    how = {
+        "response_against_binding": (dict(ptf=ptf, cut=cut), (response_against_binding, data, strata_of_genes, n)),
+        "binding_distribution": (dict(ptf=ptf, which=which), (binding_distribution, data, n)),
+    }
+    return [
+        FigureSpec(name, "preprocessing", CAPTIONS[name].format(**words), DESCRIPTIONS[name].format(**facts), drawn(*draw))
+        for name, (words, draw) in how.items()
+    ]
+
+# %% ../nbs/14_plots.ipynb #21ad82e7
+def coefficient_figure(
+    data: ModelingData,
+    all_data: BootstrapModelResults,
+    topn: BootstrapModelResults | None,
+    config: Config,
+) -> FigureSpec:
+    "The terms that stage 2 kept, on all genes and on the top N; where it kept none, those that came nearest."
+    kept, level = len(all_data.kept), all_data.ci_level
+    unit = " A unit of a term is one standard deviation." if config.scale_by_std else ""
+    caption = CAPTIONS["kept_coefficients" if kept else "nearest_coefficients"].format(kept=kept, share=(100 + level) / 2, unit=unit)
+    facts = dict(kept=kept, n_terms=len(all_data.terms), level=level, kept_topn=len(topn.kept) if topn else 0)
+    alt = DESCRIPTIONS["kept_coefficients"].format(**facts)
+    return FigureSpec("kept_coefficients", "all_data", caption, alt, drawn(kept_coefficients, all_data, topn, term_namer(data)))
+
+# %% ../nbs/14_plots.ipynb #f0531795
+STAGE_WORDS = {"all_data": "all genes", "topn": "the top-N genes"}
+
+
+def stage_figures(
+    stage: str,  # all_data or topn
+    results: BootstrapModelResults,
+    data: ModelingData,  # the genes of the stage
+    config: Config,
+) -> list[FigureSpec]:
+    "The five figures of a bootstrap stage."
+    label, kept = term_namer(data), results.kept
+    terms = strongest_terms(results, len(kept) or 6)
+    design = make_design(data, tuple(terms), config.bins, config.scale_by_std)
+    facts = dict(
+        which="kept terms" if kept else "terms nearest to being kept (none was)",
+        where=STAGE_WORDS[stage],
+        n=len(results.alpha_list),
+        level=results.ci_level,
+        kept=len(kept),
+        n_terms=len(terms),
+        n_all=len(results.terms),
+        median=np.median(results.alpha_list),
+        turn=int(monte_carlo_error(results.bootstrap_coefs_df[terms], results.ci_level)["could_turn"].sum()),
+    )
+    how = {
+        "bootstrap_distributions": (bootstrap_distributions, results, None, label),
+        "variable_inclusion": (variable_inclusion, results, 30, label),
+        "alpha_choice": (alpha_choice, results),
+        "interval_convergence": (interval_convergence, results, None, label),
+        "gene_leverage": (gene_leverage, design, terms, data.name, label),
+    }
+    return [
+        FigureSpec(f"{stage}_{name}", stage, CAPTIONS[name].format(**facts), DESCRIPTIONS[name].format(**facts), drawn(*draw))
+        for name, draw in how.items()
+    ]
+
+# %% ../nbs/14_plots.ipynb #72259452
+def prediction_figure(
+    data: ModelingData,
+    best: BestModel,
+) -> FigureSpec:
+    "Stage 3: observed against predicted response."
+    name, observed = "predicted_against_observed", data.response.to_numpy()
+    caption = CAPTIONS[name].format(n_terms=len(best.terms))
+    alt = DESCRIPTIONS[name].format(n=len(observed), r2=best.r2)
+    return FigureSpec(name, "best_model", caption, alt, drawn(predicted_against_observed, best.predict(data.predictors), observed, best.r2))
+
+
+def delta_figure(run: RunResult) -> FigureSpec:
+    "Stage 5: each interactor against its main effect."
+    lasso = "delta_r2" not in run.significance
+    selected = int(run.final_selection["selected"].astype(bool).sum())
+    what = "coefficients" if lasso else "delta R squared"
+    alt = DESCRIPTIONS["delta_r2"].format(what=what, n=len(run.significance), selected=selected)
+    draw = drawn(delta_r2, run.comparison, run.significance, term_namer(run.data))
+    return FigureSpec("delta_r2", "significance", CAPTIONS["two_coefficients" if lasso else "delta_r2"], alt, draw)
+
 # %% ../nbs/14_plots.ipynb #a4b997bf
+def interaction_figures(
+    run: RunResult,
+) -> list[FigureSpec]:
+    "One figure for each interactor that survived stage 4."
+    ptf, figures = run.data.name(run.data.perturbed_tf), []
+    for i, term in enumerate(run.survivors, 1):
+        name = run.data.name(interactor_of(term, run.data))
+        safe = re.sub(r"[^A-Za-z0-9-]+", "_", name)[:40].strip("_") or "factor"
+        caption, alt = (texts["interaction"].format(ptf=ptf, name=name) for texts in (CAPTIONS, DESCRIPTIONS))
+        figures.append(FigureSpec(f"interaction_{i:02d}_{safe}", "significance", caption, alt, drawn(interaction, run.data, term)))
+    return figures
+
+# %% ../nbs/14_plots.ipynb #ef5e98bf
 def run_figures(
     run: RunResult,  # from workflow.run or artifacts.read_run
 ) -> list[FigureSpec]:
@@ -509,156 +659,3 @@ def run_figures(
     if run.topn is not None:
         figures += stage_figures("topn", run.topn, run.topn_data, config)
     return figures + ([delta_figure(run)] if run.survivors else [])
-
-
-def interaction_figures(
-    run: RunResult,
-) -> list[FigureSpec]:
-    "One figure for each interactor that survived stage 4."
-    ptf, figures = run.data.name(run.data.perturbed_tf), []
-    for i, term in enumerate(run.survivors, 1):
-        other = interactor_of(term, run.data)
-        safe = re.sub(r"[^A-Za-z0-9-]+", "_", run.data.name(other))[:40].strip("_")
-        name = run.data.name(other)
-        caption = (
-            f"Response against the binding of {ptf}, for the genes where {name} binds little (at or below its median) and where it binds most (top tenth). "
-            f"Symbols: means with 95 % intervals. Lines that part as {ptf} binds more speak for an interaction; lines that run side by side are an effect of {name} alone."
-        )
-        alt = f"Scatter plot of response against binding of {ptf} in two groups of genes, low and high binding of {name}, with mean lines."
-        figures.append(
-            FigureSpec(f"interaction_{i:02d}_{safe or 'factor'}", "significance", caption, alt, drawn(interaction, run.data, term))
-        )
-    return figures
-
-# %% ../nbs/14_plots.ipynb #d89494fa
-def preprocessing_figures(
-    data: ModelingData,
-    config: Config,
-) -> list[FigureSpec]:
-    "Stage 1: response against binding, and how binding is distributed."
-    n = config.top_n
-    ptf, bins = data.name(data.perturbed_tf), strata(data.binding, config.bins)
-    n_top = data.top(n).n_genes
-    every = n_top == data.n_genes
-    first = FigureSpec(
-        "response_against_binding",
-        "preprocessing",
-        f"Response of each gene against the binding of {ptf}. Colours and markers: the strata that cross-validation balances. "
-        f"{'' if every else 'Dashed: genes to its right are the top N of stage 4. '}Black: mean response along the binding. A flat line says that {ptf} alone tells little of the response.",
-        f"Scatter plot of {data.n_genes} genes: response against binding of {ptf}, with {len(np.unique(bins))} strata{'' if every else ' and the top-N cut'}.",
-        drawn(response_against_binding, data, bins, n),
-    )
-    second = FigureSpec(
-        "binding_distribution",
-        "preprocessing",
-        f"How strongly {ptf} binds: number of genes, on a log scale, for each binding value. "
-        f"Stage 4 looks at {'all of them: the top N has every gene' if every else 'the hatched genes only'}.",
-        f"Histogram of the binding of {ptf} over {data.n_genes} genes; {n_top} are in the top N.",
-        drawn(binding_distribution, data, n),
-    )
-    return [first, second]
-
-
-def coefficient_figure(
-    data: ModelingData,
-    all_data: BootstrapModelResults,
-    topn: BootstrapModelResults | None,
-    config: Config,
-) -> FigureSpec:
-    "The terms that stage 2 kept, on all genes and on the top N; where it kept none, those that came nearest."
-    kept, level = len(all_data.kept), all_data.ci_level
-    unit = " A unit of a term is one standard deviation." if config.scale_by_std else ""
-    if kept:
-        caption = (
-            f"Coefficients of the {kept} terms that stage 2 kept: median over the bootstraps and interval, on all genes and on the top N. "
-            f"A filled symbol means that the interval excludes zero.{unit}"
-        )
-    else:
-        caption = (
-            f"Stage 2 kept nothing. Shown are the terms that came nearest: an interval must lie on one side of zero, which takes the same sign in about "
-            f"{(100 + level) / 2:g} % of the bootstraps or more (right). Thick, where there is any: what lies on the other side of zero.{unit}"
-        )
-    alt = f"Forest plot of intervals: {kept} of {len(all_data.terms)} terms kept at {level:g} percent on all genes, {len(topn.kept) if topn else 0} on the top N."
-    return FigureSpec("kept_coefficients", "all_data", caption, alt, drawn(kept_coefficients, all_data, topn, term_namer(data)))
-
-# %% ../nbs/14_plots.ipynb #f0531795
-STAGE_WORDS = {"all_data": "all genes", "topn": "the top-N genes"}
-
-
-def stage_figures(
-    stage: str,  # all_data or topn
-    results: BootstrapModelResults,
-    data: ModelingData,  # the genes of the stage
-    config: Config,
-) -> list[FigureSpec]:
-    "The five figures of a bootstrap stage."
-    where, label = STAGE_WORDS[stage], term_namer(data)
-    terms, n = strongest_terms(results, len(results.kept) or 6), len(results.alpha_list)
-    design = make_design(data, tuple(terms), config.bins, config.scale_by_std)
-    which = "kept terms" if results.kept else "terms nearest to being kept (none was)"
-    turn = int(monte_carlo_error(results.bootstrap_coefs_df[terms], results.ci_level)["could_turn"].sum())
-    figures = [
-        (
-            "bootstrap_distributions",
-            f"Coefficients of the {which} over {n} bootstraps of {where}. Shaded: the {results.ci_level:g} % interval. Dashed: zero. The scales differ.",
-            f"Histograms of bootstrap coefficients of {len(terms)} terms with their intervals.",
-            (bootstrap_distributions, results, None, label),
-        ),
-        (
-            "variable_inclusion",
-            f"How often each term entered the lasso over {n} bootstraps of {where}, and with which sign. A term is kept when its bar on one side reaches the dotted line.",
-            f"Diverging bar chart of how often terms entered the model; {len(results.kept)} of {len(results.terms)} terms are kept.",
-            (variable_inclusion, results, 30, label),
-        ),
-        (
-            "alpha_choice",
-            f"The lasso penalty alpha. Left: what cross-validation chose in each of {n} bootstraps of {where}. Right: the cross-validation error along the grid, "
-            "mean and standard deviation over the bootstraps. A lowest point at the far right (largest alpha) says that a model without any term predicts as well.",
-            f"Histogram of chosen alphas, median {np.median(results.alpha_list):.3g}, and the mean cross-validation curve.",
-            (alpha_choice, results),
-        ),
-        (
-            "interval_convergence",
-            f"Bounds of the intervals of the {which} on {where} as bootstraps are added (bands: twice the Monte-Carlo error of each bound). "
-            f"{turn} of these {len(terms)} verdicts could turn with another seed; more bootstraps settle them.",
-            f"Line charts of interval bounds against the number of bootstraps for {len(terms)} terms; {turn} could turn.",
-            (interval_convergence, results, None, label),
-        ),
-        (
-            "gene_leverage",
-            f"The five genes that carry most of the spread of each of the {which} on {where}. A term that rests on a handful of genes is to be believed no more than they are.",
-            f"Bar charts of the five genes with the largest share of the spread of each of {len(terms)} terms.",
-            (gene_leverage, design, terms, data.name, label),
-        ),
-    ]
-    return [FigureSpec(f"{stage}_{name}", stage, caption, alt, drawn(*how)) for name, caption, alt, how in figures]
-
-# %% ../nbs/14_plots.ipynb #72259452
-def prediction_figure(
-    data: ModelingData,
-    best: BestModel,
-) -> FigureSpec:
-    "Stage 3: observed against predicted response."
-    observed = data.response.to_numpy()
-    return FigureSpec(
-        "predicted_against_observed",
-        "best_model",
-        f"Observed response against what the best all-data model predicts from {len(best.terms)} terms. Squares: means of the genes nearby with 95 % intervals; "
-        "on the dashed line the model is right on average. R² is on the genes that the model was fitted to, so it flatters.",
-        f"Scatter plot of observed against predicted response of {len(observed)} genes, R squared {best.r2:.3f}.",
-        drawn(predicted_against_observed, best.predict(data.predictors), observed, best.r2),
-    )
-
-
-def delta_figure(run: RunResult) -> FigureSpec:
-    "Stage 5: each interactor against its main effect."
-    n, lasso = len(run.significance), "delta_r2" not in run.significance
-    if lasso:
-        caption = "One lasso with every interactor and its main effect: their two coefficients. An interactor is selected when its coefficient is the larger in size."
-    else:
-        caption = (
-            "Stage 5: cross-validated R² with the main effect in place of the interactor, minus R² with the interactor. Negative means that the interactor predicts better. "
-            "Small dots: the four folds; where they lie on both sides of zero, the mean says little. The same genes were used to find the interactors, so this flatters them."
-        )
-    alt = f"Dot plot of {'coefficients' if lasso else 'delta R squared'} for {n} interactors; {int(run.final_selection['selected'].astype(bool).sum())} are selected."
-    return FigureSpec("delta_r2", "significance", caption, alt, drawn(delta_r2, run.comparison, run.significance, term_namer(run.data)))
