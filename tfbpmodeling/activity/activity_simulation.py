@@ -29,14 +29,36 @@ from tfbpmodeling.known_truth.simulation import (
 from ..modeling_data import predictor_values, read_table
 
 # %% auto #0
-__all__ = ['SIMULATED_NOISE', 'ALIASES', 'ACTIVITY_DECIMALS', 'ACTIVITY_ARRAYS', 'ActivityConfig', 'activity_kinds',
+__all__ = ['ALIASES', 'SIMULATED_NOISE', 'ACTIVITY_DECIMALS', 'ACTIVITY_ARRAYS', 'activity_kinds', 'ActivityConfig',
            'activity_covariance', 'noise_covariance', 'motif_matrix', 'activity_noise', 'activity_replicate',
            'ActivityData', 'simulate_activity', 'simulate_activities', 'save_simulation', 'load_simulation',
            'known_activity']
 
+# %% ../../nbs/activity/40_activity_simulation.ipynb #f4ca1ace
+ALIASES = {"random": "freeform", "id": "identity"}  # names in regNet -> here
+
+
+def activity_kinds(
+    words: Iterable[str],  # such as ("document",) or ("identity", "lowrank_3")
+    n_conditions: int,
+) -> tuple[str, ...]:  # each once
+    "The kinds of V that a list names. InputError for an unknown one."
+    kinds = []
+    for word in words:
+        four = ("identity", "freeform", *(f"lowrank_{r}" for r in (2, n_conditions // 2) if 1 <= r <= n_conditions))
+        kinds += four if word == "document" else (ALIASES.get(word, word),)
+    for kind in kinds:
+        rank = kind.removeprefix("lowrank_")
+        if kind in ("identity", "freeform") or (kind != rank and rank.isdecimal() and 1 <= int(rank) <= n_conditions):
+            continue
+        rule = f"choose identity, freeform, lowrank_1 to lowrank_{n_conditions}, or document"
+        raise InputError(f"--activity_cov {kind}: {rule}.{did_you_mean(kind, ('identity', 'freeform', 'document', 'lowrank_2'))}")
+    if not kinds:
+        raise InputError("--activity_cov is empty: choose identity, freeform, lowrank_2 or document")
+    return tuple(dict.fromkeys(kinds))
+
 # %% ../../nbs/activity/40_activity_simulation.ipynb #d2409a42
 SIMULATED_NOISE = ("identity", "random", "identityV", "randomV")
-ALIASES = {"random": "freeform", "id": "identity"}  # names in regNet -> here
 
 
 @dataclass(frozen=True)
@@ -91,26 +113,6 @@ class ActivityConfig:
         if self.n_active and self.n_active > self.n_tfs:
             raise InputError(f"--n_active {self.n_active}: it must be at most --n_tfs, which is {self.n_tfs}")
 
-# %% ../../nbs/activity/40_activity_simulation.ipynb #f4ca1ace
-def activity_kinds(
-    words: Iterable[str],  # such as ("document",) or ("identity", "lowrank_3")
-    n_conditions: int,
-) -> tuple[str, ...]:  # each once
-    "The kinds of V that a list names. InputError for an unknown one."
-    kinds = []
-    for word in words:
-        four = ("identity", "freeform", *(f"lowrank_{r}" for r in (2, n_conditions // 2) if 1 <= r <= n_conditions))
-        kinds += four if word == "document" else (ALIASES.get(word, word),)
-    for kind in kinds:
-        rank = kind.removeprefix("lowrank_")
-        if kind in ("identity", "freeform") or (kind != rank and rank.isdecimal() and 1 <= int(rank) <= n_conditions):
-            continue
-        rule = f"choose identity, freeform, lowrank_1 to lowrank_{n_conditions}, or document"
-        raise InputError(f"--activity_cov {kind}: {rule}.{did_you_mean(kind, ('identity', 'freeform', 'document', 'lowrank_2'))}")
-    if not kinds:
-        raise InputError("--activity_cov is empty: choose identity, freeform, lowrank_2 or document")
-    return tuple(dict.fromkeys(kinds))
-
 # %% ../../nbs/activity/40_activity_simulation.ipynb #24f814a6
 def activity_covariance(
     kind: str,  # identity, freeform or lowrank_r
@@ -141,6 +143,31 @@ def noise_covariance(
     return sigma, float(gamma)
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #0ac4800e
+ACTIVITY_DECIMALS = 12  # of every number of the activity model: the same on all machines, and the signal fraction holds to 1e-10
+
+
+def _scaled(table: pd.DataFrame, n_tfs: int, rng: np.random.Generator, where: str) -> pd.DataFrame:
+    "n_tfs distinct columns, in the table's order, each from 0 to 1."
+    low, span = table.min(), table.max() - table.min()
+    table = ((table - low) / span.where(span > 0)).loc[:, span > 0]
+    _, first = np.unique(table.to_numpy().round(12), axis=1, return_index=True)
+    if len(first) < n_tfs:
+        raise InputError(f"{where} has {len(first)} distinct columns that vary among the genes drawn: lower --n_tfs {n_tfs}")
+    return table.iloc[:, np.sort(rng.choice(np.sort(first), n_tfs, replace=False))].round(ACTIVITY_DECIMALS)
+
+
+def _drawn_from_table(config: ActivityConfig, rng: np.random.Generator) -> pd.DataFrame:
+    "Rows of the user's table."
+    what = f"motif table {Path(config.motif_file).name}"
+    table = predictor_values(read_table(config.motif_file, "motif table"), what)
+    if not np.isfinite(table.to_numpy()).all():
+        raise InputError(f"{what} has missing or infinite values: fill them in, or take those genes out")
+    again = config.n_genes > len(table)
+    rows = rng.choice(len(table), config.n_genes, replace=again)
+    drawn = table.iloc[rows if again else np.sort(rows)]
+    return drawn.set_axis(pd.Index(gene_ids(len(drawn)), name="gene", dtype=object)) if again else drawn
+
+# %% ../../nbs/activity/40_activity_simulation.ipynb #792cbc39
 def motif_matrix(
     config: ActivityConfig,
 ) -> pd.DataFrame:  # (n_genes, n_tfs) in [0, 1], columns distinct
@@ -156,31 +183,6 @@ def motif_matrix(
         values = [binding_scores(bound_genes(SimulationConfig(**look), rng), rng)[:g] for _ in range(-(-t // look["n_tfs"]))]
         values = np.hstack(values)[:, :t]
     return _scaled(pd.DataFrame(values, pd.Index(gene_ids(g), name="gene", dtype=object), names), t, rng, "the generated table")
-
-
-def _drawn_from_table(config: ActivityConfig, rng: np.random.Generator) -> pd.DataFrame:
-    "Rows of the user's table."
-    what = f"motif table {Path(config.motif_file).name}"
-    table = predictor_values(read_table(config.motif_file, "motif table"), what)
-    if not np.isfinite(table.to_numpy()).all():
-        raise InputError(f"{what} has missing or infinite values: fill them in, or take those genes out")
-    again = config.n_genes > len(table)
-    rows = rng.choice(len(table), config.n_genes, replace=again)
-    drawn = table.iloc[rows if again else np.sort(rows)]
-    return drawn.set_axis(pd.Index(gene_ids(len(drawn)), name="gene", dtype=object)) if again else drawn
-
-
-def _scaled(table: pd.DataFrame, n_tfs: int, rng: np.random.Generator, where: str) -> pd.DataFrame:
-    "n_tfs distinct columns, in the table's order, each from 0 to 1."
-    low, span = table.min(), table.max() - table.min()
-    table = ((table - low) / span.where(span > 0)).loc[:, span > 0]
-    _, first = np.unique(table.to_numpy().round(12), axis=1, return_index=True)
-    if len(first) < n_tfs:
-        raise InputError(f"{where} has {len(first)} distinct columns that vary among the genes drawn: lower --n_tfs {n_tfs}")
-    return table.iloc[:, np.sort(rng.choice(np.sort(first), n_tfs, replace=False))].round(ACTIVITY_DECIMALS)
-
-# %% ../../nbs/activity/40_activity_simulation.ipynb #bd897b52
-ACTIVITY_DECIMALS = 12  # of every number of the activity model: the same on all machines, and the signal fraction holds to 1e-10
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #eb0feea7
 def _normal_rows(n: int, covariance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -203,7 +205,7 @@ def activity_noise(
     noise = noise * level[:, None]
     return noise - noise.mean(axis=0)
 
-
+# %% ../../nbs/activity/40_activity_simulation.ipynb #c829561e
 def activity_replicate(
     motif: np.ndarray,  # (G, T)
     V: np.ndarray,  # (C, C)
@@ -224,7 +226,9 @@ def activity_replicate(
     return (motif @ B + noise).round(ACTIVITY_DECIMALS), B, k
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #d0010e86
-ACTIVITY_ARRAYS = ("V", "Sigma", "noise_cov", "motif", "scale")
+def _percent(share: float) -> str:
+    "0.29 -> 29: rounded, not cut."
+    return f"{round(100 * share, 4):g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +261,7 @@ class ActivityData:
 
     @property
     def name(self) -> str:
-        "The facts, as a file name: activity_C_4_G_978_TF_623_V_freeform_rep_1_Sigma_identity_frac_20_seed_42."
+        "What it is, as a file name: activity_C_4_G_978_TF_623_V_freeform_rep_1_Sigma_identity_frac_20_seed_42."
         o, p = self.params["options"], self.params
         share = f"_{_percent(o['noise_fraction'])}" if p["gamma"] else ""
         more = "".join(
@@ -269,16 +273,11 @@ class ActivityData:
             f"_frac_{_percent(o['signal_fraction'])}{more}{source}_seed_{o['random_state']}"
         )
 
-
-def _percent(share: float) -> str:
-    "0.29 -> 29: rounded, not cut."
-    return f"{round(100 * share, 4):g}"
-
 # %% ../../nbs/activity/40_activity_simulation.ipynb #7aa86199
 def simulate_activity(
     config: ActivityConfig,  # of several kinds of V the first is used
 ) -> ActivityData:
-    "Replicates of one data set of the activity model."
+    "A data set with all its replicates."
     config = dataclasses.replace(config, activity_cov=config.activity_cov[:1])
     seed, c, table = config.random_state, config.n_conditions, motif_matrix(config)
     V = activity_covariance(config.activity_cov[0], c, random_stream(seed, "covariance"))
@@ -297,6 +296,18 @@ def simulate_activities(config: ActivityConfig) -> list[ActivityData]:
     return [simulate_activity(dataclasses.replace(config, activity_cov=(kind,))) for kind in config.activity_cov]
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #37274f72
+ACTIVITY_ARRAYS = ("V", "Sigma", "noise_cov", "motif", "scale")  # of params, kept in the .npz
+
+
+def _write_activity_tables(data: ActivityData, folder: Path, replicate: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, table in zip((TABLE_FILES["response"], TABLE_FILES["predictors"]), data.to_frames(replicate)):
+        table.to_csv(folder / name, lineterminator="\n")
+    truth = dict(version=1, model="activity", replicate=replicate, tfs=data.params["tfs"], conditions=data.params["conditions"])
+    truth |= dict(activity=data.beta_of(replicate).tolist(), activity_cov=data.V_of(replicate).tolist())
+    replace_file(folder / TABLE_FILES["truth"], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
+
+
 def save_simulation(
     data: ActivityData,
     folder: str | Path,  # made if it is not there
@@ -322,16 +333,7 @@ def save_simulation(
         raise InputError(f"{path.parent} cannot be written ({e.strerror}): give another folder") from None
     return path
 
-
-def _write_activity_tables(data: ActivityData, folder: Path, replicate: int) -> None:
-    folder.mkdir(exist_ok=True)
-    for name, table in zip((TABLE_FILES["response"], TABLE_FILES["predictors"]), data.to_frames(replicate)):
-        table.to_csv(folder / name, lineterminator="\n")
-    truth = dict(version=1, model="activity", replicate=replicate, tfs=data.params["tfs"], conditions=data.params["conditions"])
-    truth |= dict(activity=data.beta_of(replicate).tolist(), activity_cov=data.V_of(replicate).tolist())
-    replace_file(folder / TABLE_FILES["truth"], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
-
-
+# %% ../../nbs/activity/40_activity_simulation.ipynb #c4680759
 def load_simulation(
     path: str | Path,  # the .npz or the .json of a data set
 ) -> ActivityData:
@@ -346,7 +348,7 @@ def load_simulation(
         return ActivityData(found["Y"], found["beta"], params)
     except OSError as e:
         raise InputError(
-            f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json beside it"
+            f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json in the same folder"
         ) from None
     except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile):
         raise InputError(f"{path} is not a data set of simulate --model activity") from None
@@ -354,7 +356,7 @@ def load_simulation(
 # %% ../../nbs/activity/40_activity_simulation.ipynb #6e752ca4
 def known_activity(
     response_file: str | Path,  # the response table of a run
-) -> dict | None:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions; None where no such truth lies beside the table
+) -> dict | None:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions; None where the folder of the table has no such truth
     "The truth of generated tables."
     path = Path(response_file).parent / TABLE_FILES["truth"]
     try:
