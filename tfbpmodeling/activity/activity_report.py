@@ -30,6 +30,7 @@ from .activity_simulation import known_activity
 from tfbpmodeling.activity.motif_activity import (
     ACTIVITY_METHODS,
     ActivityFit,
+    FitStart,
     INITS,
     check_kinds,
     fit_motif_activity,
@@ -315,8 +316,9 @@ def motif_activity(
     )
     truth = known_activity(config.response_file)
     with threadpool_limits(1), ThreadPoolExecutor(config.n_cpus) as pool:
-        how = (config.method, config.activity_cov, config.noise_cov, config.ridge_penalty, config.init, _true_start(config, tables, truth))
-        fit = fit_motif_activity(Y, M, *how, config.random_state, pool.map)
+        how = (config.method, config.activity_cov, config.noise_cov, config.ridge_penalty)
+        start = FitStart(config.init, _true_start(config, tables, truth), config.random_state)
+        fit = fit_motif_activity(Y, M, *how, start, pool.map)
         models = {"chosen": (fit.chosen.V, fit.chosen.sigma), "ridge": (fit.ridge.V, fit.ridge.sigma)}
         result = MotifActivity(config, tables, fit, held_out_r2(Y, M, models, seed=config.random_state), truth)
     log.info("%s", verdict(result))

@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import chi2
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from ..config import InputError, did_you_mean
 
 # %% auto #0
-__all__ = ['ACTIVITY_KINDS', 'NOISE_KINDS', 'INITS', 'AUTO', 'ACTIVITY_METHODS', 'Rotated', 'rotate', 'Canonical', 'canonical',
-           'log_likelihood', 'gradients', 'Activities', 'posterior', 'ridge_penalty', 'ridge_covariances', 'Structure',
-           'factor_structure', 'diagonal_structure', 'block_structure', 'identity_structure', 'check_kinds',
-           'make_structure', 'joint_structure', 'CovarianceFit', 'fit_covariances', 'candidates', 'is_ridge',
-           'LikelihoodRatio', 'proportionality_test', 'ActivityFit', 'fit_motif_activity', 'fitted_r2', 'held_out_r2']
+__all__ = ['ACTIVITY_KINDS', 'NOISE_KINDS', 'INITS', 'ACTIVITY_METHODS', 'RIDGE', 'AUTO', 'TESTED', 'Rotated', 'rotate',
+           'Canonical', 'canonical', 'log_likelihood', 'gradients', 'Activities', 'posterior', 'ridge_penalty',
+           'ridge_covariances', 'Structure', 'FactorStructure', 'DiagonalStructure', 'BlockStructure',
+           'IdentityStructure', 'check_kinds', 'make_structure', 'SeparatePair', 'ProportionalPair', 'make_pair',
+           'why_undetermined', 'check_determined', 'CovarianceFit', 'fit_covariances', 'is_ridge', 'candidates',
+           'LikelihoodRatio', 'proportionality_test', 'ActivityFit', 'FitStart', 'fit_motif_activity', 'fitted_r2',
+           'held_out_r2']
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #dbf5f1d0
 class Rotated(NamedTuple):
@@ -72,7 +74,7 @@ def canonical(
     A = solve_triangular(L, Q, lower=True, trans="T")
     return Canonical(np.maximum(eigenvalues, 0), A, Q.T @ L.T, 2 * float(np.log(np.diag(L)).sum()))
 
-
+# %% ../../nbs/activity/41_motif_activity.ipynb #6a4d79a6
 def log_likelihood(
     rotated: Rotated,
     V: np.ndarray,  # (C, C)
@@ -85,7 +87,7 @@ def log_likelihood(
     n, c = rotated.n, rotated.C
     return float(-0.5 * (np.log(d).sum() + (z * z / d).sum() + rest + n * basis.log_det + n * c * math.log(2 * math.pi)))
 
-
+# %% ../../nbs/activity/41_motif_activity.ipynb #db8844fe
 def gradients(
     rotated: Rotated, V: np.ndarray, sigma: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:  # by V and by Σ, each (C, C) and symmetric
@@ -154,50 +156,97 @@ def ridge_covariances(
     return sigma / penalty * np.eye(rotated.C), sigma * np.eye(rotated.C)
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #47c4e3d3
-class Structure(NamedTuple):
-    "A family of covariance matrices."
+class Structure(Protocol):
+    "A family of covariance matrices of C conditions; free numbers θ name its members."
 
-    matrix: Callable  # θ -> (C, C)
-    pull: Callable  # θ, gradient by the matrix (C, C) -> gradient by θ
-    start: Callable  # (C, C) -> θ near it
-    parameters: int  # free ones, for AIC
+    size: int  # numbers in θ
+    parameters: int  # how many of them are free, for AIC
+
+    def matrix(self, theta: np.ndarray) -> np.ndarray:
+        "The member θ, (C, C)."
+
+    def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        "The gradient by θ, from the gradient by the matrix (C, C)."
+
+    def start(self, near: np.ndarray) -> np.ndarray:
+        "θ of a member near a given matrix (C, C)."
 
 
-def factor_structure(rank: int, frame: np.ndarray) -> Structure:
-    "LFF'L' with F (C, rank)."
-    c, inverse = len(frame), np.linalg.inv(frame)
+@dataclass(frozen=True, eq=False)
+class FactorStructure:
+    "LFF'L' with F (C, rank): freeform where the rank is C."
 
-    def start(X: np.ndarray) -> np.ndarray:
-        values, vectors = np.linalg.eigh(inverse @ X @ inverse.T)
-        return (vectors[:, -rank:] * np.sqrt(np.maximum(values[-rank:], 1e-6))).ravel()
+    rank: int
+    frame: np.ndarray  # L, (C, C)
 
-    def matrix(theta: np.ndarray) -> np.ndarray:
-        F = frame @ theta.reshape(c, rank)
+    size = property(lambda self: len(self.frame) * self.rank)
+    parameters = property(lambda self: self.size - self.rank * (self.rank - 1) // 2, doc="A rotation of F changes nothing.")
+
+    def matrix(self, theta: np.ndarray) -> np.ndarray:
+        F = self.frame @ theta.reshape(-1, self.rank)
         return F @ F.T
 
-    return Structure(
-        matrix, lambda theta, g: (2 * frame.T @ g @ frame @ theta.reshape(c, rank)).ravel(), start, c * rank - rank * (rank - 1) // 2
-    )
+    def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return (2 * self.frame.T @ gradient @ self.frame @ theta.reshape(-1, self.rank)).ravel()
 
+    def start(self, near: np.ndarray) -> np.ndarray:
+        inverse = np.linalg.inv(self.frame)
+        values, vectors = np.linalg.eigh(inverse @ near @ inverse.T)
+        return (vectors[:, -self.rank :] * np.sqrt(np.maximum(values[-self.rank :], 1e-6))).ravel()
 
-def diagonal_structure(c: int) -> Structure:
+# %% ../../nbs/activity/41_motif_activity.ipynb #3f66f92c
+@dataclass(frozen=True)
+class DiagonalStructure:
     "diag(θ²)."
-    return Structure(lambda t: np.diag(t**2), lambda t, g: 2 * t * np.diag(g), lambda X: np.sqrt(np.diag(X)), c)
+
+    C: int
+
+    size = parameters = property(lambda self: self.C)
+
+    def matrix(self, theta: np.ndarray) -> np.ndarray:
+        return np.diag(theta**2)
+
+    def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return 2 * theta * np.diag(gradient)
+
+    def start(self, near: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.diag(near))
 
 
-def block_structure(c: int) -> Structure:
+@dataclass(frozen=True)
+class BlockStructure:
     "θ₀²I + θ₁²11'."
-    return Structure(
-        lambda t: t[0] ** 2 * np.eye(c) + t[1] ** 2,
-        lambda t, g: 2 * t * np.array([np.trace(g), g.sum()]),
-        lambda X: np.sqrt(np.trace(X) / c / 2) * np.ones(2),
-        2,
-    )
 
+    C: int
 
-def identity_structure(c: int) -> Structure:
+    size = parameters = 2
+
+    def matrix(self, theta: np.ndarray) -> np.ndarray:
+        return theta[0] ** 2 * np.eye(self.C) + theta[1] ** 2
+
+    def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return 2 * theta * np.array([np.trace(gradient), gradient.sum()])
+
+    def start(self, near: np.ndarray) -> np.ndarray:
+        return np.sqrt(np.trace(near) / self.C / 2) * np.ones(2)
+
+# %% ../../nbs/activity/41_motif_activity.ipynb #c288fd81
+@dataclass(frozen=True)
+class IdentityStructure:
     "θ²I."
-    return Structure(lambda t: t[0] ** 2 * np.eye(c), lambda t, g: 2 * t * np.trace(g), lambda X: np.sqrt([np.trace(X) / c]), 1)
+
+    C: int
+
+    size = parameters = 1
+
+    def matrix(self, theta: np.ndarray) -> np.ndarray:
+        return theta[0] ** 2 * np.eye(self.C)
+
+    def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+        return 2 * theta * np.trace(gradient)
+
+    def start(self, near: np.ndarray) -> np.ndarray:
+        return np.sqrt([np.trace(near) / self.C])
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #0fa0db37
 ACTIVITY_KINDS = ("proportional", "identity", "diagonal", "block", "freeform")  # and lowrank_r
@@ -221,33 +270,101 @@ def make_structure(kind: str, frame: np.ndarray) -> Structure:
     "The structure of a name; `proportional` is not one by itself."
     c = len(frame)
     if kind == "freeform" or kind.startswith("lowrank_"):
-        return factor_structure(c if kind == "freeform" else int(kind.removeprefix("lowrank_")), frame)
-    return dict(diagonal=diagonal_structure, block=block_structure, identity=identity_structure)[kind](c)
+        return FactorStructure(c if kind == "freeform" else int(kind.removeprefix("lowrank_")), frame)
+    return dict(diagonal=DiagonalStructure, block=BlockStructure, identity=IdentityStructure)[kind](c)
+
+# %% ../../nbs/activity/41_motif_activity.ipynb #ed6b2d87
+@dataclass(frozen=True, eq=False)
+class SeparatePair:
+    "V and Σ, each with a structure of its own."
+
+    signal: Structure
+    noise: Structure
+
+    parameters = property(lambda self: self.signal.parameters + self.noise.parameters, doc="Free ones, for AIC.")
+
+    def split(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        "The numbers of V, and those of Σ."
+        return theta[: self.signal.size], theta[self.signal.size :]
+
+    def matrices(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        "V and Σ, (C, C) each."
+        of_v, of_sigma = self.split(theta)
+        return self.signal.matrix(of_v), self.noise.matrix(of_sigma)
+
+    def pull(self, theta: np.ndarray, by_v: np.ndarray, by_sigma: np.ndarray) -> np.ndarray:
+        "The gradient by θ."
+        of_v, of_sigma = self.split(theta)
+        return np.r_[self.signal.pull(of_v, by_v), self.noise.pull(of_sigma, by_sigma)]
+
+    def start(self, V: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        "θ near both."
+        return np.r_[self.signal.start(V), self.noise.start(sigma)]
+
+# %% ../../nbs/activity/41_motif_activity.ipynb #c593bc26
+@dataclass(frozen=True, eq=False)
+class ProportionalPair:
+    "V = θ₀²Σ."
+
+    noise: Structure
+
+    parameters = property(lambda self: 1 + self.noise.parameters, doc="Free ones, for AIC.")
+
+    def matrices(self, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        "V and Σ, (C, C) each."
+        sigma = self.noise.matrix(theta[1:])
+        return theta[0] ** 2 * sigma, sigma
+
+    def pull(self, theta: np.ndarray, by_v: np.ndarray, by_sigma: np.ndarray) -> np.ndarray:
+        "The gradient by θ."
+        by_scale = 2 * theta[0] * (by_v * self.noise.matrix(theta[1:])).sum()
+        return np.r_[by_scale, self.noise.pull(theta[1:], by_sigma + theta[0] ** 2 * by_v)]
+
+    def start(self, V: np.ndarray, sigma: np.ndarray) -> np.ndarray:
+        "θ near both."
+        return np.r_[math.sqrt(np.trace(V) / np.trace(sigma)), self.noise.start(sigma)]
 
 
-def joint_structure(
-    activity_cov: str, noise_cov: str, frame: np.ndarray, V0: np.ndarray, sigma0: np.ndarray
-) -> tuple[Callable, Callable, np.ndarray, int]:  # θ -> (V, Σ); θ, gradients -> gradient by θ; start; free parameters
-    "V and Σ as one vector of numbers."
+def make_pair(
+    activity_cov: str,  # of ACTIVITY_KINDS, or lowrank_r
+    noise_cov: str,  # of NOISE_KINDS
+    frame: np.ndarray,  # L, (C, C)
+) -> SeparatePair | ProportionalPair:
+    "The pair of two names."
     noise = make_structure(noise_cov, frame)
-    if activity_cov == "proportional":
+    return ProportionalPair(noise) if activity_cov == "proportional" else SeparatePair(make_structure(activity_cov, frame), noise)
 
-        def both(t):
-            sigma = noise.matrix(t[1:])
-            return t[0] ** 2 * sigma, sigma
+# %% ../../nbs/activity/41_motif_activity.ipynb #341e71b0
+def why_undetermined(
+    rotated: Rotated,
+    activity_cov: str,
+    noise_cov: str,
+) -> str:  # one sentence; "" where the data determine both matrices
+    "What leaves the likelihood without a maximum under two structures."
+    if not len(rotated.s):
+        return "every predictor column is constant among the genes in use: there is nothing to model"
+    total = rotated.y.T @ rotated.y + rotated.N
+    sizes = np.sqrt(np.diag(total))
+    if (sizes == 0).any():
+        return f"condition {int(np.argmin(sizes)) + 1} of the response is constant: take that column out"
+    if noise_cov != "freeform" and not (activity_cov == "freeform" or activity_cov.startswith("lowrank_")):
+        return ""
+    if rotated.n < 2 * rotated.C:
+        return (
+            f"{rotated.n + 1} genes are too few for a freeform covariance of {rotated.C} conditions: it needs {2 * rotated.C + 1}; "
+            "use --method ridge, or --activity_cov diagonal --noise_cov diagonal"
+        )
+    values, vectors = np.linalg.eigh(total / np.outer(sizes, sizes))
+    if values[0] < 1e-10:
+        at = ", ".join(str(i + 1) for i in np.flatnonzero(np.abs(vectors[:, 0]) > 1e-3))
+        return f"conditions {at} of the response are combinations of each other: take one of these columns out, or use --method ridge"
+    return ""
 
-        def pull(t, by_v, by_sigma):
-            return np.r_[2 * t[0] * (by_v * noise.matrix(t[1:])).sum(), noise.pull(t[1:], by_sigma + t[0] ** 2 * by_v)]
 
-        return both, pull, np.r_[math.sqrt(np.trace(V0) / np.trace(sigma0)), noise.start(sigma0)], 1 + noise.parameters
-    signal = make_structure(activity_cov, frame)
-    m = len(signal.start(V0))
-    return (
-        lambda t: (signal.matrix(t[:m]), noise.matrix(t[m:])),
-        lambda t, by_v, by_sigma: np.r_[signal.pull(t[:m], by_v), noise.pull(t[m:], by_sigma)],
-        np.r_[signal.start(V0), noise.start(sigma0)],
-        signal.parameters + noise.parameters,
-    )
+def check_determined(rotated: Rotated, activity_cov: str, noise_cov: str) -> None:
+    "InputError where the data cannot determine the matrices."
+    if reason := why_undetermined(rotated, activity_cov, noise_cov):
+        raise InputError(reason)
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #a319ce3d
 @dataclass(frozen=True, eq=False)
@@ -266,6 +383,21 @@ class CovarianceFit:
     aic = property(lambda self: 2 * self.parameters - 2 * self.log_likelihood, doc="Akaike's criterion: smaller is better.")
 
 
+def _to_size_one(
+    rotated: Rotated,
+) -> tuple[Rotated, float, float]:  # scaled, mean square of the response, mean square of the singular values
+    "Response and singular values of mean square one."
+    unit = ((rotated.y**2).sum() + np.trace(rotated.N)) / rotated.n / rotated.C
+    scale = (rotated.s**2).mean()
+    return rotated._replace(y=rotated.y / math.sqrt(unit), N=rotated.N / unit, s=rotated.s / math.sqrt(scale)), unit, scale
+
+
+def _start(rotated: Rotated) -> tuple[np.ndarray, np.ndarray]:
+    "V and Σ that give a fifth of the variance to the activities."
+    total = (rotated.y.T @ rotated.y + rotated.N) / rotated.n
+    return 0.2 * total * rotated.n / len(rotated.s), 0.8 * total  # s has size one
+
+# %% ../../nbs/activity/41_motif_activity.ipynb #259fa5de
 INITS = ("default", "truth", "jitter")
 
 
@@ -280,67 +412,32 @@ def fit_covariances(
 ) -> CovarianceFit:
     "Fit the covariances. InputError where the data cannot determine them."
     check_kinds(activity_cov, noise_cov, rotated.C)
-    _check_determined(rotated, activity_cov, noise_cov)
+    check_determined(rotated, activity_cov, noise_cov)
     small, unit, scale = _to_size_one(rotated)
     V0, sigma0 = _start(small) if init != "truth" else (truth[0] * scale / unit, truth[1] / unit)
     frame = np.linalg.cholesky(sigma0 if noise_cov == "freeform" else np.diag(np.diag(sigma0)))
-    both, pull, theta, parameters = joint_structure(activity_cov, noise_cov, frame, V0, sigma0)
+    pair = make_pair(activity_cov, noise_cov, frame)
+    theta = pair.start(V0, sigma0)
     if init == "jitter":
         theta = theta + 0.2 * np.abs(theta).max() * np.random.default_rng(seed).standard_normal(len(theta))
 
     def loss(theta):
-        V, sigma = both(theta)
+        V, sigma = pair.matrices(theta)
         try:
-            return -log_likelihood(small, V, sigma), -pull(theta, *gradients(small, V, sigma))
+            return -log_likelihood(small, V, sigma), -pair.pull(theta, *gradients(small, V, sigma))
         except np.linalg.LinAlgError:  # a step to a singular Σ
             return 1e300, np.zeros_like(theta)
 
-    found = minimize(
-        loss,
-        theta,
-        jac=True,
-        method="L-BFGS-B",
-        options=dict(maxfun=max_evaluations, maxiter=max_evaluations, maxcor=20, ftol=1e-12, gtol=1e-5),
-    )
-    V, sigma = both(found.x)
+    options = dict(maxfun=max_evaluations, maxiter=max_evaluations, maxcor=20, ftol=1e-12, gtol=1e-5)
+    found = minimize(loss, theta, jac=True, method="L-BFGS-B", options=options)
+    V, sigma = pair.matrices(found.x)
     V, sigma = V * unit / scale, sigma * unit
     value = log_likelihood(rotated, V, sigma)
-    return CovarianceFit(activity_cov, noise_cov, V, sigma, value, parameters, bool(found.success), int(found.nfev))
-
-
-def _to_size_one(rotated: Rotated) -> tuple[Rotated, float, float]:  # (scaled, mean square of the response, mean square of s)
-    unit = ((rotated.y**2).sum() + np.trace(rotated.N)) / rotated.n / rotated.C
-    scale = (rotated.s**2).mean()
-    return rotated._replace(y=rotated.y / math.sqrt(unit), N=rotated.N / unit, s=rotated.s / math.sqrt(scale)), unit, scale
-
-
-def _start(rotated: Rotated) -> tuple[np.ndarray, np.ndarray]:
-    total = (rotated.y.T @ rotated.y + rotated.N) / rotated.n
-    return 0.2 * total * rotated.n / len(rotated.s), 0.8 * total  # s has size one
-
-# %% ../../nbs/activity/41_motif_activity.ipynb #341e71b0
-def _check_determined(rotated: Rotated, activity_cov: str, noise_cov: str) -> None:
-    if not len(rotated.s):
-        raise InputError("every predictor column is constant among the genes in use: there is nothing to model")
-    total = rotated.y.T @ rotated.y + rotated.N
-    sizes = np.sqrt(np.diag(total))
-    if (sizes == 0).any():
-        raise InputError(f"condition {int(np.argmin(sizes)) + 1} of the response is constant: take that column out")
-    if noise_cov != "freeform" and not (activity_cov == "freeform" or activity_cov.startswith("lowrank_")):
-        return
-    if rotated.n < 2 * rotated.C:
-        raise InputError(
-            f"{rotated.n + 1} genes are too few for a freeform covariance of {rotated.C} conditions: it needs {2 * rotated.C + 1}; "
-            "use --method ridge, or --activity_cov diagonal --noise_cov diagonal"
-        )
-    values, vectors = np.linalg.eigh(total / np.outer(sizes, sizes))
-    if values[0] < 1e-10:
-        at = ", ".join(str(i + 1) for i in np.flatnonzero(np.abs(vectors[:, 0]) > 1e-3))
-        raise InputError(
-            f"conditions {at} of the response are combinations of each other: take one of these columns out, or use --method ridge"
-        )
+    return CovarianceFit(activity_cov, noise_cov, V, sigma, value, pair.parameters, bool(found.success), int(found.nfev))
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #21bd007e
+ACTIVITY_METHODS = ("auto", "ridge", "mixed")
+RIDGE = ("identity", "identity")  # V, Σ
 AUTO = (
     ("proportional", "freeform"),
     ("identity", "identity"),
@@ -351,29 +448,36 @@ AUTO = (
 )  # V, Σ
 
 
-def candidates(
-    activity_cov: str,  # auto or a structure
-    noise_cov: str,  # auto or a structure
-    n_conditions: int,
-) -> tuple[tuple[str, str], ...]:  # pairs of structures to compare
-    "What is compared. With one condition all structures are the same."
-    check_kinds(activity_cov, noise_cov, n_conditions)
-    if n_conditions == 1:
-        return (("identity", "identity"),)
-    if activity_cov != "auto" and noise_cov != "auto":
-        return ((activity_cov, noise_cov),)
-    if activity_cov != "auto":
-        return tuple((activity_cov, noise) for noise in NOISE_KINDS)
-    if noise_cov != "auto":
-        return tuple((signal, noise_cov) for signal in ("proportional", "identity", "diagonal", "freeform"))
-    return AUTO
-
-
 def is_ridge(activity_cov: str, noise_cov: str) -> bool:
     "Whether the posterior mean under these structures is ridge."
     return activity_cov == "proportional" or (activity_cov, noise_cov) == ("identity", "identity")
 
 
+def candidates(
+    activity_cov: str,  # auto or a structure
+    noise_cov: str,  # auto or a structure
+    n_conditions: int,
+    method: str = "auto",  # of ACTIVITY_METHODS
+) -> tuple[tuple[str, str], ...]:  # pairs of structures (V, Σ), each once
+    "The pairs that may be the answer: `auto` admits ridge, `mixed` does not unless it is named. With one condition all are ridge."
+    if method not in ACTIVITY_METHODS:
+        raise InputError(f"--method {method}: choose one of {', '.join(ACTIVITY_METHODS)}.{did_you_mean(method, ACTIVITY_METHODS)}")
+    check_kinds(activity_cov, noise_cov, n_conditions)
+    if method == "ridge" or n_conditions == 1:
+        return (RIDGE,)
+    if "auto" not in (activity_cov, noise_cov):
+        pairs = ((activity_cov, noise_cov),)
+    elif activity_cov != "auto":
+        pairs = tuple((activity_cov, noise) for noise in NOISE_KINDS)
+    elif noise_cov != "auto":
+        pairs = tuple((signal, noise_cov) for signal in ("proportional", "identity", "diagonal", "freeform"))
+    else:
+        pairs = AUTO
+    if method == "auto":
+        return tuple(dict.fromkeys((*pairs, RIDGE)))
+    return pairs if len(pairs) == 1 else tuple(pair for pair in pairs if not is_ridge(*pair))
+
+# %% ../../nbs/activity/41_motif_activity.ipynb #77cfe326
 class LikelihoodRatio(NamedTuple):
     "Test of V ∝ Σ."
 
@@ -392,9 +496,6 @@ def proportionality_test(
     return LikelihoodRatio(statistic, df, float(chi2.sf(statistic, df)))
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #ed18fedd
-ACTIVITY_METHODS = ("auto", "ridge", "mixed")
-
-
 @dataclass(frozen=True, eq=False)
 class ActivityFit:
     "Activities of every factor in every condition, and how they were found."
@@ -415,6 +516,26 @@ class ActivityFit:
         return canonical(self.chosen.V, self.chosen.sigma).eigenvalues[::-1] * (self.rotated.s**2).sum() / self.rotated.n
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #521bc1a9
+@dataclass(frozen=True, eq=False)
+class FitStart:
+    "Where the fit of the covariances starts."
+
+    init: str = "default"  # of INITS
+    truth: tuple[np.ndarray, np.ndarray] | None = None  # V and Σ, for init="truth"
+    seed: int = 0  # for init="jitter"
+
+
+TESTED = (("proportional", "freeform"), ("freeform", "freeform"))  # the two pairs of the test
+
+
+def _fitted_pairs(rotated: Rotated, admitted: tuple[tuple[str, str], ...], named: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+    "What may be the answer, ridge, and the pairs of the test, as far as the genes suffice; a pair that the user named is fitted anyway, and says what is wrong."
+    if admitted == (RIDGE,):
+        return admitted
+    pairs = dict.fromkeys((*admitted, RIDGE, *TESTED))
+    return tuple(pair for pair in pairs if pair == named or not why_undetermined(rotated, *pair))
+
+
 def fit_motif_activity(
     Y: np.ndarray,  # (G, C) response
     M: np.ndarray,  # (G, T) binding or motif scores
@@ -422,64 +543,25 @@ def fit_motif_activity(
     activity_cov: str = "auto",
     noise_cov: str = "auto",
     ridge_by: str = "reml",  # or gcv: how ridge chooses its penalty
-    init: str = "default",
-    truth: tuple[np.ndarray, np.ndarray] | None = None,
-    seed: int = 0,
+    start: FitStart = FitStart(),
     fit_all: Callable = map,  # a parallel map
 ) -> ActivityFit:
     "Ridge, and (unless method is ridge) the mixed model."
     rotated = rotate(np.asarray(Y, dtype=float), np.asarray(M, dtype=float))
-    _check_determined(rotated, "identity", "identity")
+    check_determined(rotated, *RIDGE)
     penalty = ridge_penalty(rotated, ridge_by)
     V, sigma = ridge_covariances(rotated, penalty)
-    ridge = CovarianceFit("identity", "identity", V, sigma, log_likelihood(rotated, V, sigma), 2, True, 0)
-    pairs = _to_fit(method, activity_cov, noise_cov, rotated)
-    compared = sorted(fit_all(lambda pair: fit_covariances(rotated, *pair, init, truth, seed), pairs), key=lambda f: f.aic)
-    by_kind = {(f.activity_cov, f.noise_cov): f for f in compared}
-    both = by_kind.get(("freeform", "freeform")), by_kind.get(("proportional", "freeform"))
-    test = proportionality_test(*both) if all(both) else None
-    choosable = _choosable(method, activity_cov, noise_cov, rotated.C)
-    chosen = ridge if method == "ridge" else next(f for pair, f in by_kind.items() if pair in choosable)
-    return ActivityFit(
-        method,
-        chosen,
-        posterior(rotated, chosen.V, chosen.sigma),
-        ridge,
-        posterior(rotated, V, sigma),
-        penalty,
-        tuple(compared),
-        test,
-        rotated,
-    )
-
-
-def _choosable(method: str, activity_cov: str, noise_cov: str, n_conditions: int) -> tuple[tuple[str, str], ...]:
-    "Structures that may be the answer: `auto` admits ridge, `mixed` with an open structure does not."
-    if method not in ACTIVITY_METHODS:
-        raise InputError(f"--method {method}: choose one of {', '.join(ACTIVITY_METHODS)}.{did_you_mean(method, ACTIVITY_METHODS)}")
-    pairs = candidates(activity_cov, noise_cov, n_conditions)
-    if method == "ridge" or n_conditions == 1:
-        return (("identity", "identity"),)
-    if method == "auto":
-        return tuple(dict.fromkeys((*pairs, ("identity", "identity"))))
-    return pairs if len(pairs) == 1 else tuple(pair for pair in pairs if not is_ridge(*pair))
-
-
-def _to_fit(method: str, activity_cov: str, noise_cov: str, rotated: Rotated) -> tuple[tuple[str, str], ...]:
-    "The choosable structures, ridge, and the two of the test; of those not named by the user, only what the genes suffice for."
-    wanted = _choosable(method, activity_cov, noise_cov, rotated.C)
-    if method == "ridge" or rotated.C == 1:
-        return wanted
-    pairs = dict.fromkeys((*wanted, ("identity", "identity"), ("proportional", "freeform"), ("freeform", "freeform")))
-    return tuple(pair for pair in pairs if pair == (activity_cov, noise_cov) or _determined(rotated, *pair))
-
-
-def _determined(rotated: Rotated, activity_cov: str, noise_cov: str) -> bool:
-    try:
-        _check_determined(rotated, activity_cov, noise_cov)
-    except InputError:
-        return False
-    return True
+    ridge = CovarianceFit(*RIDGE, V, sigma, log_likelihood(rotated, V, sigma), 2, True, 0)
+    admitted = candidates(activity_cov, noise_cov, rotated.C, method)
+    pairs = _fitted_pairs(rotated, admitted, (activity_cov, noise_cov))
+    fits = fit_all(lambda pair: fit_covariances(rotated, *pair, start.init, start.truth, start.seed), pairs)
+    compared = tuple(sorted(fits, key=lambda f: f.aic))
+    by_pair = {(f.activity_cov, f.noise_cov): f for f in compared}
+    proportional, free = (by_pair.get(pair) for pair in TESTED)
+    test = proportionality_test(free, proportional) if free and proportional else None
+    chosen = ridge if method == "ridge" else next(f for pair, f in by_pair.items() if pair in admitted)
+    found, by_ridge = posterior(rotated, chosen.V, chosen.sigma), posterior(rotated, V, sigma)
+    return ActivityFit(method, chosen, found, ridge, by_ridge, penalty, compared, test, rotated)
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #0e0b4a79
 def fitted_r2(
