@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
-from .config import Config, InputError
+from .config import TOPN_SEED_OFFSET, Config, InputError
 from .design_matrix import make_design
 from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
@@ -321,7 +321,7 @@ def write_indices(path: Path, result: RunResult) -> None:
     n, genes = result.config.n_bootstraps, result.data.genes
     stages = [("all_data", result.seed, np.arange(len(genes)))]
     if result.topn is not None:
-        stages.append(("topn", result.seed + 10, genes.get_indexer(result.topn_data.genes)))
+        stages.append(("topn", result.seed + TOPN_SEED_OFFSET, genes.get_indexer(result.topn_data.genes)))
     with open(path, "w", encoding="utf-8", newline="") as f:
         f.write("stage,bootstrap," + ",".join(f"draw_{i}" for i in range(len(genes))) + "\n")
         for stage, seed, rows in stages:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from .config import BatchConfig, Config, InputError, did_you_mean, option
+from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_of, option
 
 log = logging.getLogger("tfbpmodeling")
 
@@ -158,14 +158,13 @@ def plan_lines(data, plan) -> list[str]:
     import numpy as np
 
     ptf, terms = data.perturbed_tf, plan.design.terms
-    shown = ", ".join(terms[:6]) + (f", … and {len(terms) - 6} more" if len(terms) > 6 else "")
     strata = ", ".join(f"{s}: {n} genes" for s, n in enumerate(np.bincount(plan.design.strata)) if n)
     lines = [
         f"perturbed TF   {ptf}" + (f" ({data.name(ptf)})" if data.name(ptf) != ptf else ""),
         f"response       column {data.response_column!r}",
         f"genes          {data.n_genes} in use; {ptf} binds {plan.n_bound} above the lowest value",
         *(f"left out       {len(ids)} {reason}" for reason, ids in data.dropped.items() if ids),
-        f"terms          {len(terms)}: {shown}",
+        f"terms          {len(terms)}: {listed(terms, 6)}",
         f"strata         {strata}",
         f"top N          {plan.topn_data.n_genes} genes",
         f"transform      {data.transform}",
@@ -700,9 +699,8 @@ def _fish_lines(name: str, parser: Parser) -> Iterator[str]:
 
 def command_completion(args: argparse.Namespace) -> int:
     "Print the script for a shell."
-    if args.shell not in ("bash", "zsh", "fish"):
-        raise InputError(
-            f"no completion for the shell {args.shell!r}: choose one of bash, zsh, fish.{did_you_mean(args.shell, ('bash', 'zsh', 'fish'))}"
-        )
+    shells = ("bash", "zsh", "fish")
+    if args.shell not in shells:
+        raise InputError(f"no completion for the shell {args.shell!r}: {one_of(args.shell, shells)}")
     print(completion_script(args.shell), end="")
     return 0

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from pathlib import Path
 from .artifacts import read_run, replace_file
 from .bootstrap_model_results import BootstrapModelResults, term_sureness
-from .config import InputError
+from .config import InputError, listed
 from tfbpmodeling.figures import (
     BLUE,
     COEFFICIENT,
@@ -138,9 +138,9 @@ def pair_verdict(pair: Pair) -> str:
     if not (both or only_a or only_b):
         return "Nothing survived in either run."
     if not (only_a or only_b):
-        return f"Both runs find the same {_count(both)}: {_list(both)}."
-    parts = [f"{_count(both)} in both runs: {_list(both)}" if both else "No survivor is in both runs"]
-    parts += [f"{len(names)} only in {side}: {_list(names)}" for side, names in (("A", only_a), ("B", only_b)) if names]
+        return f"Both runs find the same {_count(both)}: {listed(both)}."
+    parts = [f"{_count(both)} in both runs: {listed(both)}" if both else "No survivor is in both runs"]
+    parts += [f"{len(names)} only in {side}: {listed(names)}" for side, names in (("A", only_a), ("B", only_b)) if names]
     return "; ".join(parts) + "."
 
 
@@ -152,10 +152,6 @@ def survivor_names(pair: Pair, terms: list[str]) -> list[str]:
 
 def _count(names: list[str]) -> str:
     return f"{len(names)} survivor{'s' * (len(names) != 1)}"
-
-
-def _list(names: list[str], most: int = 8) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 # %% ../nbs/19_compare.ipynb #4971c493
 def pair_terms(pair: Pair, stage: str) -> list[str]:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['NUMBERS', 'InputError', 'did_you_mean', 'names_from_line', 'listed', 'n_of', 'edges_from_line', 'line_from_edges',
-           'option', 'check_bounds', 'Config', 'check_options', 'BatchConfig']
+__all__ = ['MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET',
+           'LARGEST_SEED', 'NUMBERS', 'InputError', 'did_you_mean', 'one_of', 'choose', 'names_from_line', 'listed',
+           'n_of', 'edges_from_line', 'line_from_edges', 'option', 'check_bounds', 'Config', 'check_options',
+           'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 class InputError(ValueError):
@@ -31,6 +33,24 @@ def did_you_mean(
     by_lower = {k.lower(): k for k in known}
     near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
+
+# %% ../nbs/00_config.ipynb #5f0a5ae5
+def one_of(
+    value: Any,  # what was given
+    choices: Iterable[str],  # the values that are possible
+) -> str:  # "choose one of a, b. Did you mean 'b'?"
+    "The rule for a value that must be one of a few."
+    return f"choose one of {', '.join(choices)}.{did_you_mean(str(value), choices)}"
+
+
+def choose(
+    option: str,  # the option's name, without dashes
+    value: Any,  # what was given
+    choices: Iterable[str],  # the values that are possible
+) -> None:
+    "Refuse a value that is none of the choices."
+    if value not in choices:
+        raise InputError(f"--{option} {value}: {one_of(value, choices)}")
 
 # %% ../nbs/00_config.ipynb #67e37794
 def names_from_line(
@@ -49,11 +69,14 @@ def names_from_line(
     return tuple(name.strip() for row in rows for name in row if name.strip())
 
 # %% ../nbs/00_config.ipynb #1ec2fea2
-def listed(names: Iterable[str], most: int = 8) -> str:
-    "Up to `most` quoted names, then how many there are."
+def listed(
+    names: Iterable[str],  # names as they are to be shown; map(repr, names) puts quotes around them
+    most: int = 8,  # so many are named
+) -> str:  # "a, b and 3 more"
+    "Names for a sentence: the first ones, then how many more there are."
     names = list(names)
-    rest = f", … ({len(names)} in all)" if len(names) > most else ""
-    return ", ".join(repr(n) for n in names[:most]) + rest
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 # %% ../nbs/00_config.ipynb #62260311
 def n_of(n: int, what: str) -> str:
@@ -125,8 +148,8 @@ def check_bounds(
 ) -> None:
     "Refuse an impossible value of one option."
     low, high, choices = meta["low"], meta["high"], meta["choices"]
-    if choices and value not in choices:
-        raise InputError(f"--{name} {value}: choose one of {', '.join(choices)}.{did_you_mean(str(value), choices)}")
+    if choices:
+        choose(name, value, choices)
     if value is None or (low is None and high is None):
         return
     inside = (low < value < high) if meta["open_interval"] else (low is None or low <= value) and (high is None or value <= high)
@@ -136,6 +159,16 @@ def check_bounds(
         else:
             rule = f"at least {low:g}" if high is None else f"from {low:.10g} to {high:.10g}"
         raise InputError(f"--{name} {value}: it must be {rule}")
+
+# %% ../nbs/00_config.ipynb #cffd3d83
+MISSING = ("error", "drop")  # what to do with a gene that lacks a value
+TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")  # of the predictors
+INFERENCE_METHODS = ("percentile", "robust_ols", "multi_split", "stability", "knockoff")  # the published one first
+ALL_DATA_CI_LEVEL = 98.0  # percent, stage 2
+TOPN_CI_LEVEL = 90.0  # percent, stage 4
+N_FOLDS = 4  # of every cross-validation
+TOPN_SEED_OFFSET = 10  # stage 4 draws its resamples with the run's seed plus this
+LARGEST_SEED = 2**32 - 1 - TOPN_SEED_OFFSET  # numpy's seeds end at 2³² − 1, and stage 4 needs one too
 
 # %% ../nbs/00_config.ipynb #7c354809
 NUMBERS = {
@@ -184,13 +217,13 @@ class Config:
         "error",
         "What to do with genes that have missing or infinite values: stop with an error, or drop and count them.",
         "input",
-        choices=("error", "drop"),
+        choices=MISSING,
     )
     transform_predictors: str = option(
         "none",
         "Transform every predictor column before terms are made. Binding is often heavy-tailed, and a product of two heavy tails lets a few genes decide.",
         "input",
-        choices=("none", "log1p", "rank", "quantile", "neglog10p"),
+        choices=TRANSFORMS,
     )
     n_bootstraps: int = option(
         1000,
@@ -205,7 +238,7 @@ class Config:
         "Seed. The same seed gives the same numbers; without one a seed is drawn and recorded. 0 is a seed.",
         "model",
         low=0,
-        high=2**32 - 11,
+        high=LARGEST_SEED,
         metavar="SEED",
     )
     normalize_sample_weights: bool = option(
@@ -225,7 +258,7 @@ class Config:
         metavar="EDGES",
     )
     all_data_ci_level: float = option(
-        98.0,
+        ALL_DATA_CI_LEVEL,
         "Stage 2: a term is kept when its bootstrap interval at this level (percent) excludes zero.",
         "model",
         low=0,
@@ -235,7 +268,7 @@ class Config:
         metavar="PERCENT",
     )
     topn_ci_level: float = option(
-        90.0,
+        TOPN_CI_LEVEL,
         "Stage 4: the same for the top-N genes.",
         "model",
         low=0,
@@ -304,7 +337,7 @@ class Config:
         "percentile",
         "A method with a stated error rate beside the published one (percentile): its table is added, and no published file changes.",
         "sureness",
-        choices=("percentile", "robust_ols", "multi_split", "stability", "knockoff"),
+        choices=INFERENCE_METHODS,
     )
     inference_q: float = option(
         0.1,

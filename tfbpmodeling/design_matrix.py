@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
-from .config import Config, InputError, did_you_mean
+from .config import N_FOLDS, Config, InputError, did_you_mean
 from .modeling_data import ModelingData
 
 # %% auto #0
@@ -170,7 +170,7 @@ def require_varying_terms(design: Design) -> None:
 def require_enough_genes(
     design: Design,
     stage: str,  # how the message calls it
-    n_folds: int = 4,
+    n_folds: int = N_FOLDS,
 ) -> None:
     "InputError where no stratum has as many genes as there are folds."
     largest = np.bincount(design.strata).max()

@@ -10,7 +10,7 @@ import pandas as pd
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from scipy.stats import t as student_t
-from .config import Config, InputError
+from .config import N_FOLDS, Config, InputError
 from .design_matrix import all_data_terms, interactor_of, make_design, term_values
 from .lasso import alpha_grid, lasso_cv, lasso_path
 from .least_squares import NOT_ITS_OWN, ONE_GENE, hc3_fit, without
@@ -219,7 +219,7 @@ def lasso_choice(
     "Cross-validated lasso over main effects and interactors, with all that stands beside them fitted without penalty."
     both = np.column_stack([design.mains, design.X])[half]
     left, y = without(design.beside[half], both, design.y[half])
-    folds = rng.permutation(np.arange(len(half)) % 4)
+    folds = rng.permutation(np.arange(len(half)) % N_FOLDS)
     return np.abs(lasso_cv(_standardised(left, both), y, np.ones(len(half)), folds).coef)
 
 # %% ../nbs/09_inference.ipynb #4bdcf43a

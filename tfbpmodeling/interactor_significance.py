@@ -10,7 +10,7 @@ import pandas as pd
 from dataclasses import dataclass
 from sklearn.linear_model import Lasso, LinearRegression
 from sklearn.metrics import r2_score
-from .config import Config
+from .config import N_FOLDS, Config
 from .design_matrix import Design, interactor_of, make_design, term_values
 from .lasso import lasso_cv, stratified_folds
 from .least_squares import hc3_interval
@@ -29,9 +29,9 @@ def fold_r2(
     model,  # scikit-learn regressor
 ) -> np.ndarray:  # (4,) R² on each held-out fold; NaN for a fold with fewer than two genes
     "R² of a model on each of the four folds, fitted on the other three."
-    folds = stratified_folds(design.strata, 4, FOLD_SEED)
+    folds = stratified_folds(design.strata, N_FOLDS, FOLD_SEED)
     scores = np.full(4, np.nan)
-    for k in range(4):
+    for k in range(N_FOLDS):
         train, test = folds != k, folds == k
         if test.sum() >= 2:
             scores[k] = r2_score(design.y[test], model.fit(design.X[train], design.y[train]).predict(design.X[test]))
@@ -91,7 +91,9 @@ def compare_by_lasso(
     if not pairs:
         return compare_none(lasso=True)
     design = make_design(data, tuple(dict.fromkeys((*kept, *pairs.values()))), config.bins, config.scale_by_std)
-    fit = lasso_cv(design.X, design.y, np.ones(len(design.y)), stratified_folds(design.strata, 4, FOLD_SEED), max_iter=config.max_iter)
+    fit = lasso_cv(
+        design.X, design.y, np.ones(len(design.y)), stratified_folds(design.strata, N_FOLDS, FOLD_SEED), max_iter=config.max_iter
+    )
     coef = dict(zip(design.terms, fit.coef))
     folds = fold_r2(design, Lasso(alpha=fit.alpha, tol=1e-10, max_iter=100_000))
     cv_r2 = float(np.nanmean(folds))

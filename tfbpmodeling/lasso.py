@@ -17,6 +17,7 @@ from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 from typing import NamedTuple
 from .compiled import NONE, compiled
+from .config import N_FOLDS
 
 log = logging.getLogger("tfbpmodeling")
 
@@ -33,7 +34,7 @@ __all__ = ['log', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample',
 # %% ../nbs/04_lasso.ipynb #c3d2cf16
 def fold_shares(
     strata: np.ndarray,  # (n_genes,) stratum of each gene
-    n_folds: int = 4,
+    n_folds: int = N_FOLDS,
 ) -> list[tuple[np.ndarray, np.ndarray]]:  # for each stratum in order of appearance: its genes, and the fold labels to deal to them
     "What does not depend on the seed."
     _, first, inverse = np.unique(strata, return_index=True, return_inverse=True)
@@ -61,7 +62,7 @@ def shuffled_folds(
 
 def stratified_folds(
     strata: np.ndarray,  # (n_genes,)
-    n_folds: int = 4,
+    n_folds: int = N_FOLDS,
     seed: int = 0,
 ) -> np.ndarray:  # (n_genes,) fold of each gene, 0 … n_folds − 1
     "Folds equal to scikit-learn's StratifiedKFold(n_folds, shuffle=True, random_state=seed)."
@@ -725,7 +726,7 @@ def lasso_cv(
     y: np.ndarray,  # (n_genes,)
     weights: np.ndarray,  # (n_genes,) ≥ 0
     folds: np.ndarray,  # (n_genes,) 0 … n_folds − 1
-    n_folds: int = 4,
+    n_folds: int = N_FOLDS,
     n_alphas: int = 100,
     eps: float = 1e-3,  # smallest alpha as a share of the largest
     max_iter: int = 10000,  # most steps of the solver per alpha
@@ -762,7 +763,7 @@ def compile_kernels() -> None:
     folder, start = walk_path.stats.cache_path, time.perf_counter()
     if not folder or not any(Path(folder).glob("lasso.walk_path-*.nbi")):
         log.info("compiling the solver%s", " (once per installation)" if folder else ": no folder to keep compiled code in was found")
-    X, folds = np.eye(9)[:, :3], np.arange(9) % 4
+    X, folds = np.eye(9)[:, :3], np.arange(9) % N_FOLDS
     collecting = gc.isenabled()
     gc.disable()  # what the compiler makes stays: looking for garbage in it would take a twelfth of the time
     try:
@@ -784,7 +785,7 @@ class BootstrapLassoCV(BaseEstimator):
     alphas_ and cv_mse_ (n_bootstraps, n_alphas).
     """
 
-    def __init__(self, n_alphas=100, eps=1e-3, n_folds=4, max_iter=10000, n_jobs=1, progress: Callable[[int], None] | None = None):
+    def __init__(self, n_alphas=100, eps=1e-3, n_folds=N_FOLDS, max_iter=10000, n_jobs=1, progress: Callable[[int], None] | None = None):
         self.n_alphas = n_alphas
         self.eps = eps
         self.n_folds = n_folds

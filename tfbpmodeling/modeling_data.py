@@ -23,10 +23,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from .config import Config, InputError, did_you_mean, listed
+from .config import MISSING, TRANSFORMS, Config, InputError, choose, did_you_mean, listed
 
 # %% auto #0
-__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'TRANSFORMS', 'read_table', 'predictor_values', 'response_values', 'genes_in_use',
+__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'read_table', 'predictor_values', 'response_values', 'genes_in_use',
            'check_some_genes', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'transform_predictors',
            'looks_like_p_values', 'InputFile', 'Storage', 'ModelingData', 'top_genes', 'make_modeling_data',
            'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data', 'FactorTables',
@@ -215,7 +215,7 @@ def _check_columns(columns: list[str], where: str) -> None:
         places = [i + 2 for i, name in enumerate(columns) if name == double[0]]
         shown = f"{places[0]} and {places[1]}"
         raise InputError(
-            f"{where} has more than one column named {listed(double)} ({double[0]!r} in columns {shown}): rename or take out one"
+            f"{where} has more than one column named {listed(map(repr, double))} ({double[0]!r} in columns {shown}): rename or take out one"
         )
 
 
@@ -226,9 +226,8 @@ def _check_ids(ids: list[str], where: str) -> None:
         if not gene:
             raise InputError(f"{where} has no gene id in row {row}: the first column holds one id per row; fill it in or take out the row")
     if double := _doubles(ids):
-        shown = [f"{gene!r} (rows {' and '.join(str(i) for i, g in enumerate(ids, 1) if g == gene)})" for gene in double[:3]]
-        rest = f" and {len(double) - 3} more" if len(double) > 3 else ""
-        raise InputError(f"{where} has gene ids in more than one row: {', '.join(shown)}{rest}: keep one row per gene")
+        shown = (f"{gene!r} (rows {' and '.join(str(i) for i, g in enumerate(ids, 1) if g == gene)})" for gene in double)
+        raise InputError(f"{where} has gene ids in more than one row: {listed(shown, 3)}: keep one row per gene")
 
 # %% ../nbs/01_modeling_data.ipynb #83d8e8e3
 def _named(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -311,7 +310,7 @@ def response_values(
     if len(numeric) != 1:
         found = f"{len(numeric)} numeric columns" if numeric else "no numeric column"
         raise InputError(
-            f"{where} has no column {perturbed_tf!r} and {found} (columns: {listed(response.columns)}): "
+            f"{where} has no column {perturbed_tf!r} and {found} (columns: {listed(map(repr, response.columns))}): "
             f"name the response column like the perturbed TF, or leave one numeric column.{did_you_mean(perturbed_tf, response.columns)}"
         )
     values, is_text = _numbers(response[numeric[0]])
@@ -347,7 +346,7 @@ def _check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str
         raise InputError("--perturbed_tf is empty: name the column of the perturbed factor in the predictors table")
     if perturbed_tf not in names:
         raise InputError(
-            f"--perturbed_tf {perturbed_tf} is no column of {where}, which has {listed(columns)}: "
+            f"--perturbed_tf {perturbed_tf} is no column of {where}, which has {listed(map(repr, columns))}: "
             f"its binding is needed; check the name.{did_you_mean(perturbed_tf, columns)}"
         )
     for name in columns:
@@ -447,9 +446,6 @@ def quantile_normalized(
     return pd.DataFrame(out, index=values.index, columns=values.columns)
 
 # %% ../nbs/01_modeling_data.ipynb #18f33264
-TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")
-
-
 def _check_range(values: pd.DataFrame, low: float, high: float, how: str, where: str) -> None:
     at = np.argwhere((values.to_numpy() < low) | (values.to_numpy() > high))
     if len(at):
@@ -587,11 +583,6 @@ def top_genes(
     return keep
 
 # %% ../nbs/01_modeling_data.ipynb #f8cbcc14
-def _choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"--{option} {value}: choose one of {', '.join(choices)}.{did_you_mean(str(value), choices)}")
-
-
 def _check_binding_varies(binding: pd.Series, where: str) -> None:
     if binding.nunique() < 2:
         raise InputError(
@@ -628,8 +619,8 @@ def make_modeling_data(
     inputs: Iterable[InputFile] = (),  # files that the tables came from
 ) -> ModelingData:
     "Align and check two tables. Raises `InputError` with one sentence for the first thing that is wrong."
-    _choice("missing", missing, ("error", "drop"))
-    _choice("transform_predictors", transform, TRANSFORMS)
+    choose("missing", missing, MISSING)
+    choose("transform_predictors", transform, TRANSFORMS)
     if isinstance(blacklist, str):
         raise InputError(f"blacklist {blacklist!r} is one text: give a list of gene ids")
     response, predictors = _named(response, response_name), _named(predictors, predictors_name)

@@ -25,7 +25,7 @@ from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist
 from urllib.parse import quote
 from .artifacts import replace_file
-from .config import Config, n_of
+from .config import ALL_DATA_CI_LEVEL, TOPN_CI_LEVEL, Config, listed, n_of
 from .figures import BLUE, FigureSpec, ORANGE, SKY, WIDTH, drawn, legend_above, new_axes, shown, styled
 from .html import Cell, Table, cell, make_table, number, span
 from .least_squares import ROBUST_LEVEL
@@ -227,7 +227,7 @@ def survivor_distribution(
 def overview_figures(
     table: pd.DataFrame,  # from `ranked`
     summary: pd.DataFrame,  # summary.csv: a row for each perturbed TF
-    level: float = 98.0,  # --all_data_ci_level
+    level: float = ALL_DATA_CI_LEVEL,  # --all_data_ci_level
 ) -> list[FigureSpec]:  # empty where nothing survived
     "The figures of a batch: heatmap and survivor_distribution."
     if table.empty:
@@ -305,7 +305,10 @@ class _Page:
         self.outcomes = outcomes_of(batch, interactors)
         self.n = {kind: list(self.outcomes.values()).count(kind) for kind in OUTCOMES}
         self.pairs, self.chance = reciprocal_pairs(self.survivors), chance_pairs(self.survivors)
-        self.levels = [float(self.parameters.get(f"{stage}_ci_level", default)) for stage, default in (("all_data", 98), ("topn", 90))]
+        self.levels = [
+            float(self.parameters.get(f"{stage}_ci_level", default))
+            for stage, default in (("all_data", ALL_DATA_CI_LEVEL), ("topn", TOPN_CI_LEVEL))
+        ]
 
     def report(self, tf: str) -> str:
         "Link to a factor's report; empty where there is none."
@@ -371,10 +374,10 @@ def factor_table(page: _Page) -> Table:
     return make_table("All factors", columns, [row[-1] for row in sorted(rows, key=lambda row: row[:3])], page.leads)
 
 
-def _partners(table: pd.DataFrame, most: int = 6) -> str:
+def _partners(table: pd.DataFrame) -> str:
     mark = {True: "\u00a0●", False: ""}
     names = [name + mark[beyond] for name, beyond in zip(table["interactor_name"], table["beyond_main_effects"])]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return listed(names, 6)
 
 
 def _seconds(value: float) -> Cell:

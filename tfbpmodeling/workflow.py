@@ -22,7 +22,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 from sklearn.preprocessing import StandardScaler
 from .bootstrap_model_results import BootstrapModelResults, bootstrap, iterative_dropout
-from .config import Config
+from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed
 from .design_matrix import Design, all_data_terms, make_design, require_enough_genes, require_varying_terms, term_values
 from .inference import Inference, check_inference, run_inference
 from tfbpmodeling.interactor_significance import (
@@ -135,8 +135,8 @@ def fit_best_model(
     plain = make_design(data, terms, config.bins)
     scaler = StandardScaler(with_mean=False).fit(plain.X) if config.scale_by_std else None
     X = plain.X if scaler is None else scaler.transform(plain.X)
-    folds = stratified_folds(plain.strata, 4, FOLD_SEED)
-    splits = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(4)]
+    folds = stratified_folds(plain.strata, N_FOLDS, FOLD_SEED)
+    splits = [(np.flatnonzero(folds != k), np.flatnonzero(folds == k)) for k in range(N_FOLDS)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the stop is far below what anyone reads; stage 2 reports its own
         model = LassoCV(alphas=100, cv=splits, tol=1e-10, max_iter=max(config.max_iter, 10_000)).fit(X, plain.y)
@@ -268,9 +268,8 @@ class RunResult:
         count = "1 factor is" if n == 1 else f"{n} factors are"
         return f"{count} associated with the response through {ptf}:TF: {self._others(self.survivors)}; {changes}."
 
-    def _others(self, terms: tuple[str, ...], most: int = 8) -> str:
-        names = [self.data.name(other) for other in survivors(terms, self.data).values()]
-        return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    def _others(self, terms: tuple[str, ...]) -> str:
+        return listed(self.data.name(other) for other in survivors(terms, self.data).values())
 
     @property
     def summary(self) -> pd.DataFrame:
@@ -299,7 +298,7 @@ def null_seeds(
 ) -> list[int]:  # (n,) below 2³² − 10; the first of more
     "Seeds of the permutations."
     streams = np.random.SeedSequence((seed, zlib.crc32(perturbed_tf.encode()))).spawn(n)
-    return [int(s.generate_state(1)[0]) % (2**32 - 10) for s in streams]
+    return [int(s.generate_state(1)[0]) % (LARGEST_SEED + 1) for s in streams]
 
 
 def permuted(
@@ -398,7 +397,7 @@ def run(
 # %% ../nbs/11_workflow.ipynb #46792873
 def choose_seed(config: Config) -> int:
     "The seed of a run: the one given, or a new one."
-    drawn = np.random.SeedSequence().entropy % 2**32 % (2**32 - 10)
+    drawn = np.random.SeedSequence().entropy % 2**32 % (LARGEST_SEED + 1)
     return int(drawn if config.random_state is None else config.random_state)
 
 # %% ../nbs/11_workflow.ipynb #b7c1190b
@@ -410,7 +409,7 @@ def all_data_stage(design: Design, config: Config, seed: int, progress: Progress
 
 
 def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
-    "Stage 4: the same bootstrap on the top-N genes with the kept terms, seed + 10."
+    "Stage 4: the same bootstrap on the top-N genes with the kept terms, and another seed."
     results = _fit_topn(data, kept, config, seed, progress)
     _log_kept("stage 4", results)
     return results
@@ -431,7 +430,7 @@ def _fit_all_data(design: Design, config: Config, seed: int, progress: Progress)
 def _fit_topn(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress) -> BootstrapModelResults:
     design = make_design(data, kept, config.bins, config.scale_by_std)
     with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
-        return bootstrap(design, config.n_bootstraps, seed + 10, config.topn_ci_level, config.max_iter, config.n_cpus, update)
+        return bootstrap(design, config.n_bootstraps, seed + TOPN_SEED_OFFSET, config.topn_ci_level, config.max_iter, config.n_cpus, update)
 
 # %% ../nbs/11_workflow.ipynb #a08e1113
 @contextmanager

@@ -166,11 +166,11 @@ def _table_warnings(x: pd.DataFrame, constant: tuple[str, ...], y: pd.DataFrame)
     "What a reader of the result should know of the tables."
     notes = []
     if constant:
-        notes.append(f"left out, with the same value for all genes in use: {n_of(len(constant), 'TF')} ({listed(constant)})")
+        notes.append(f"left out, with the same value for all genes in use: {n_of(len(constant), 'TF')} ({listed(map(repr, constant))})")
     copies = x.columns[x.T.duplicated()]
     if len(copies):
         notes.append(
-            f"{n_of(len(copies), 'TF')} with exactly the binding of another ({listed(copies)}): such TFs cannot be told apart and share one activity"
+            f"{n_of(len(copies), 'TF')} with exactly the binding of another ({listed(map(repr, copies))}): such TFs cannot be told apart and share one activity"
         )
     if x.shape[1] > len(x) / 2:
         notes.append(f"{x.shape[1]} TFs on {len(x)} genes: single activities are little more than guesses; read the intervals")

@@ -13,7 +13,7 @@ from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import chi2
 from typing import NamedTuple, Protocol
-from ..config import InputError, did_you_mean
+from ..config import InputError, choose, one_of
 
 # %% auto #0
 __all__ = ['ACTIVITY_KINDS', 'NOISE_KINDS', 'INITS', 'ACTIVITY_METHODS', 'RIDGE', 'AUTO', 'TESTED', 'Rotated', 'rotate',
@@ -130,8 +130,7 @@ def ridge_penalty(
     by: str = "reml",  # or gcv
 ) -> float:  # λ, in squared units of M
     "The ridge penalty, the same for all conditions."
-    if by not in ("reml", "gcv"):
-        raise InputError(f"--ridge_penalty {by}: choose one of reml, gcv.{did_you_mean(by, ('reml', 'gcv'))}")
+    choose("ridge_penalty", by, ("reml", "gcv"))
     s2, y2, rest, n, c = rotated.s**2, (rotated.y**2).sum(axis=1), np.trace(rotated.N), rotated.n, rotated.C
 
     def loss(log_penalty: float) -> float:
@@ -258,12 +257,9 @@ def check_kinds(activity_cov: str, noise_cov: str, n_conditions: int) -> None:
     rank = activity_cov.removeprefix("lowrank_")
     low = activity_cov != rank and rank.isdecimal() and 1 <= int(rank) <= n_conditions
     if activity_cov not in ("auto", *ACTIVITY_KINDS) and not low:
-        rule = f"choose one of auto, {', '.join(ACTIVITY_KINDS)}, lowrank_1 to lowrank_{n_conditions}"
-        raise InputError(f"--activity_cov {activity_cov}: {rule}.{did_you_mean(activity_cov, ('auto', *ACTIVITY_KINDS))}")
-    if noise_cov not in ("auto", *NOISE_KINDS):
-        raise InputError(
-            f"--noise_cov {noise_cov}: choose one of auto, {', '.join(NOISE_KINDS)}.{did_you_mean(noise_cov, ('auto', *NOISE_KINDS))}"
-        )
+        rule = one_of(activity_cov, ("auto", *ACTIVITY_KINDS, f"lowrank_1 to lowrank_{n_conditions}"))
+        raise InputError(f"--activity_cov {activity_cov}: {rule}")
+    choose("noise_cov", noise_cov, ("auto", *NOISE_KINDS))
 
 
 def make_structure(kind: str, frame: np.ndarray) -> Structure:
@@ -460,8 +456,7 @@ def candidates(
     method: str = "auto",  # of ACTIVITY_METHODS
 ) -> tuple[tuple[str, str], ...]:  # pairs of structures (V, Σ), each once
     "The pairs that may be the answer: `auto` admits ridge, `mixed` does not unless it is named. With one condition all are ridge."
-    if method not in ACTIVITY_METHODS:
-        raise InputError(f"--method {method}: choose one of {', '.join(ACTIVITY_METHODS)}.{did_you_mean(method, ACTIVITY_METHODS)}")
+    choose("method", method, ACTIVITY_METHODS)
     check_kinds(activity_cov, noise_cov, n_conditions)
     if method == "ridge" or n_conditions == 1:
         return (RIDGE,)

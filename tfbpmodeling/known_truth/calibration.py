@@ -24,7 +24,7 @@ from pathlib import Path
 from scipy.stats import t as student_t
 from threadpoolctl import threadpool_limits
 from ..artifacts import json_text, replace_file, versions
-from ..config import Config, InputError, check_options, option
+from ..config import ALL_DATA_CI_LEVEL, LARGEST_SEED, TOPN_CI_LEVEL, Config, InputError, check_options, option
 from ..figures import BLUE, ORANGE
 from ..html import Block, block_table
 from ..inference import METHODS, infer, inference_design
@@ -75,7 +75,7 @@ class GridCell:
     def seed(self, random_state: int, replicate: int) -> int:
         "Seed of one replicate: depends on nothing but this cell, the study's seed and its number."
         stream = np.random.SeedSequence((random_state, zlib.crc32(self.label.encode()), replicate))
-        return int(stream.generate_state(1)[0]) % (2**32 - 10)
+        return int(stream.generate_state(1)[0]) % (LARGEST_SEED + 1)
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #f7ea0702
 def shared_residuals(
@@ -204,8 +204,8 @@ class MethodOptions:
     "How the methods are run."
 
     n_bootstraps: int = 100
-    all_data_ci_level: float = 98.0
-    topn_ci_level: float = 90.0
+    all_data_ci_level: float = ALL_DATA_CI_LEVEL
+    topn_ci_level: float = TOPN_CI_LEVEL
     top_share: float = 0.25  # genes of the top N, as a share of all
     q: float = 0.1  # nominal rate
     methods: tuple[str, ...] = tuple(METHODS)  # in addition to the published one

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 from ..artifacts import replace_file
 from ..compiled import compiled
-from ..config import InputError, check_options, did_you_mean, option
+from ..config import InputError, check_options, choose, did_you_mean, option
 from ..modeling_data import read_gene_names
 
 log = logging.getLogger("tfbpmodeling")
@@ -556,8 +556,7 @@ def motif_scores(
     n_cpus: int = 1,  # threads
 ) -> pd.DataFrame:  # (n_genes, n_motifs), index "gene", columns named like the motifs
     "Score every sequence with every motif."
-    if score not in SCORES:
-        raise InputError(f"--score {score}: choose one of {', '.join(SCORES)}.{did_you_mean(score, SCORES)}")
+    choose("score", score, SCORES)
     letters = letter_codes(X)
     names = [str(g) for g in (genes if genes is not None else X if isinstance(X, Mapping) else range(len(letters.lengths)))]
     _check_sizes(letters, names, motifs)

@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 from sklearn.model_selection import train_test_split
 from typing import NamedTuple
 from ..artifacts import write_json
-from ..config import InputError, did_you_mean
+from ..config import InputError, choose
 from ..figures import COLOURS, GREY, MARKERS
 from .annotations import motif_axes
 from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, plant, random_sequences, read_fasta, text_lines
@@ -171,10 +171,7 @@ def build_model(
     need_extra("torch", "sequence", "the TFBS network")
     import torch
 
-    if architecture not in ARCHITECTURES:
-        raise InputError(
-            f"--architecture {architecture}: choose one of {', '.join(ARCHITECTURES)}.{did_you_mean(architecture, ARCHITECTURES)}"
-        )
+    choose("architecture", architecture, ARCHITECTURES)
     if length < _FILTER + 3:
         raise InputError(f"sequences have {length} letters: the networks need {_FILTER + 3} or more")
     with torch.random.fork_rng(devices=[]):
