@@ -9,15 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.activity.activity_report import (
-    ACTIVITY_MASTER,
+from tfbpmodeling.activity.activity_figures import activity_figures, condition_axis
+from tfbpmodeling.activity.activity_report import ACTIVITY_MASTER, motif_activity_to_directory
+from tfbpmodeling.activity.activity_result import (
     MotifActivityConfig,
-    activity_figures,
-    condition_axis,
     load_activity_tables,
     make_activity_tables,
     motif_activity,
-    motif_activity_to_directory,
     movement,
 )
 from tfbpmodeling.activity.activity_simulation import ActivityConfig, load_simulation, save_simulation, simulate_activity
@@ -278,7 +276,7 @@ def test_a_folder_is_replaced_only_when_told(tmp_path, data, capsys, undrawn):
 
 
 def test_a_failure_of_ours_keeps_what_was_done(tmp_path, data, capsys, monkeypatch):
-    import tfbpmodeling.activity.activity_report as module
+    import tfbpmodeling.activity.activity_result as module
 
     _, folder = data
     with monkeypatch.context() as m:
