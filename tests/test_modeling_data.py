@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.config import Config, InputError
+from tfbpmodeling.config import TRANSFORMS, Config, InputError
 from tfbpmodeling.modeling_data import (
-    TRANSFORMS,
     InputFile,
     ModelingData,
     load_modeling_data,

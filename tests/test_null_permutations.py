@@ -13,9 +13,10 @@ from tfbpmodeling.batch import SUMMARY
 from tfbpmodeling.config import Config
 from tfbpmodeling.html import number
 from tfbpmodeling.modeling_data import make_modeling_data
+from tfbpmodeling.null_permutations import NullPermutations, null_seeds, permuted
 from tfbpmodeling.overview import chance_totals, write_overview
 from tfbpmodeling.report import chance_words, sureness_block
-from tfbpmodeling.workflow import NullPermutations, make_plan, null_permutations, null_seeds, permuted, run
+from tfbpmodeling.workflow import make_plan, null_permutations, run
 
 QUICK = Config(
     perturbed_tf="P",

@@ -28,7 +28,8 @@ from .design_matrix import make_design
 from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
 from .modeling_data import EXACT, InputFile, ModelingData, Storage, read_table, transform_predictors
-from .workflow import BestModel, NullPermutations, RunResult
+from .null_permutations import NullPermutations
+from .workflow import BestModel, RunResult
 
 # %% auto #0
 __all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'NOTEBOOK_CHANGES', 'FINISHED', 'slug', 'run_name', 'settle', 'put_in_place',

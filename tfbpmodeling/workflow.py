@@ -5,22 +5,22 @@
 # %% ../nbs/11_workflow.ipynb #d9f9efb7
 from __future__ import annotations
 
-import dataclasses
 import html
 import logging
-import numpy as np
-import pandas as pd
 import sys
 import time
 import warnings
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+
+import numpy as np
+import pandas as pd
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 from sklearn.preprocessing import StandardScaler
+
 from .bootstrap_model_results import BootstrapModelResults, bootstrap, iterative_dropout
 from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed
 from .design_matrix import Design, all_data_terms, make_design, require_enough_genes, require_varying_terms, term_values
@@ -37,15 +37,16 @@ from tfbpmodeling.interactor_significance import (
 from .lasso import SumsStore, stratified_folds
 from .least_squares import leverage_share
 from .modeling_data import ModelingData, load_modeling_data
+from .null_permutations import NullPermutations, count_by_chance, null_seeds, permuted
 
 log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())
 
 # %% auto #0
-__all__ = ['log', 'Progress', 'NULL_COUNTS', 'Plan', 'make_plan', 'BestModel', 'fit_best_model', 'design_for', 'progress_bar',
-           'NullPermutations', 'RunResult', 'null_seeds', 'permuted', 'stages_that_count', 'count_by_chance',
-           'null_permutations', 'beside_the_stages', 'run', 'choose_seed', 'all_data_stage', 'topn_stage', 'timed',
-           'log_plan', 'assemble_result']
+__all__ = ['log', 'Progress', 'NO_CHANGE', 'beside_the_stages', 'Plan', 'make_plan', 'choose_seed', 'progress_bar', 'timed',
+           'all_data_stage', 'BestModel', 'fit_best_model', 'design_for', 'topn_stage', 'StageResults', 'stage_counts',
+           'stage_outcomes', 'stage_warnings', 'Findings', 'RunResult', 'make_result', 'stages_2_4_5', 'kept_counts',
+           'null_permutations', 'error_rates', 'log_plan', 'run', 'assemble_result']
 
 # %% ../nbs/11_workflow.ipynb #23e97383
 @dataclass(frozen=True)
@@ -57,7 +58,26 @@ class Plan:
     n_bound: int  # genes whose pTF binding is above the lowest value
     warnings: tuple[str, ...]
 
+    def facts(
+        self,
+        data: ModelingData,  # what the plan was made for
+    ) -> dict[str, str]:  # what -> value, in the order of reading
+        "What is modelled, and what was left out: for the page, the command and the log."
+        ptf, name = data.perturbed_tf, data.name(data.perturbed_tf)
+        counts = {
+            "genes in use": data.n_genes,
+            "genes that the pTF binds above its lowest value": self.n_bound,
+            "genes of the top N": self.topn_data.n_genes,
+            "predictor columns": data.predictors.shape[1],
+            "transform of the predictors": data.transform,
+            "terms of the model": len(self.design.terms),
+            "genes in each stratum": ", ".join(str(n) for n in np.bincount(self.design.strata) if n),
+        }
+        left_out = {f"left out: {reason}": len(ids) for reason, ids in data.dropped.items() if ids}
+        names = {"perturbed TF (pTF)": ptf if name == ptf else f"{name} ({ptf})", "response column": data.response_column}
+        return {what: str(value) for what, value in (names | counts | left_out).items()}
 
+# %% ../nbs/11_workflow.ipynb #6b7925e7
 def make_plan(
     data: ModelingData,
     config: Config,
@@ -73,7 +93,7 @@ def make_plan(
     notes = (*data.warnings, *config.unusual(), *_plan_warnings(data, topn_data, config, n_bound, len(design.terms)))
     return Plan(design, topn_data, n_bound, notes)
 
-
+# %% ../nbs/11_workflow.ipynb #b7f9883d
 def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, n_bound: int, n_terms: int) -> list[str]:
     notes = []
     if n_bound < n_terms:
@@ -91,6 +111,67 @@ def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, 
     elif topn_data.n_genes <= 100:
         notes.append(f"stage 4 has only {topn_data.n_genes} genes: its intervals are rough")
     return notes
+
+# %% ../nbs/11_workflow.ipynb #46792873
+def choose_seed(config: Config) -> int:
+    "The seed of a run: the one given, or a new one."
+    drawn = np.random.SeedSequence().entropy % 2**32 % (LARGEST_SEED + 1)
+    return int(drawn if config.random_state is None else config.random_state)
+
+# %% ../nbs/11_workflow.ipynb #1963b3b2
+# show a bar: yes, no, only in a terminal or a notebook (None); or a function to call with label, total and the number just done
+Progress = bool | None | Callable[[str, int, int], None]
+
+
+@contextmanager
+def progress_bar(
+    label: str,
+    total: int,  # bootstraps
+    show: Progress = None,
+):
+    "A context that gives a function to call with the number of bootstraps just done."
+    from tqdm.auto import tqdm
+
+    if callable(show):
+        yield partial(show, label, total)
+        return
+    # in a notebook tqdm.auto is the notebook's class, or a child of it
+    in_notebook = tqdm.__module__.startswith("tqdm.notebook") or "notebook" in tqdm.__mro__[1].__module__
+    quiet = not show if show is not None else not (in_notebook or sys.stderr.isatty())
+    with tqdm(total=total, desc=label, unit="fit", disable=quiet, leave=False) as bar:
+        yield bar.update
+
+
+@contextmanager
+def timed(times: dict[str, float], stage: str):
+    "Note how many seconds a stage takes."
+    start = time.perf_counter()
+    yield
+    times[stage] = round(time.perf_counter() - start, 3)
+
+# %% ../nbs/11_workflow.ipynb #b7c1190b
+def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
+    "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
+    results, rounds = _fit_all_data(design, config, seed, progress)
+    _log_kept("stage 2", results)
+    return results, rounds
+
+
+def _fit_all_data(design: Design, config: Config, seed: int, progress: Progress) -> tuple[BootstrapModelResults, list[int]]:
+    store = SumsStore() if config.iterative_dropout else None
+
+    def fit(d: Design) -> BootstrapModelResults:
+        with progress_bar(f"stage 2: {len(d.terms)} terms", config.n_bootstraps, progress) as update:
+            return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update, store)
+
+    if config.iterative_dropout:
+        return iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level, store)
+    return fit(design), []
+
+
+def _log_kept(stage: str, results: BootstrapModelResults) -> None:
+    kept = tuple(results.kept)
+    log.info("%s: %d of %d terms kept at %g %%: %s", stage, len(kept), len(results.terms), results.ci_level, ", ".join(kept) or "none")
 
 # %% ../nbs/11_workflow.ipynb #ab901fda
 @dataclass(frozen=True)
@@ -125,7 +206,7 @@ class BestModel:
         X = term_values(predictors, self.terms)
         return self.intercept + (X if self.scale is None else X / self.scale) @ self.coef
 
-
+# %% ../nbs/11_workflow.ipynb #343efae9
 def fit_best_model(
     data: ModelingData,
     terms: tuple[str, ...],  # kept at stage 2
@@ -143,7 +224,7 @@ def fit_best_model(
     numbers = (model.coef_, float(model.intercept_), float(model.alpha_), None if scaler is None else scaler.scale_)
     return BestModel(data.perturbed_tf, tuple(terms), *numbers, float(model.score(X, plain.y)), model, scaler)
 
-
+# %% ../nbs/11_workflow.ipynb #618e2b83
 def design_for(
     bundle: dict,  # best_all_data_model.pkl, as joblib loads it
     predictors: pd.DataFrame,  # (n_genes, n_predictors) with the columns that the terms name
@@ -153,88 +234,113 @@ def design_for(
     X = X if bundle.get("scaler") is None else bundle["scaler"].transform(X)
     return pd.DataFrame(X, index=predictors.index, columns=bundle["feature_names"])
 
-# %% ../nbs/11_workflow.ipynb #1963b3b2
-# show a bar: yes, no, only in a terminal or a notebook (None); or a function to call with label, total and the number just done
-Progress = bool | None | Callable[[str, int, int], None]
+# %% ../nbs/11_workflow.ipynb #f68a7c40
+def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
+    "Stage 4: the same bootstrap on the top-N genes with the kept terms, and another seed."
+    results = _fit_topn(data, kept, config, seed, progress)
+    _log_kept("stage 4", results)
+    return results
 
 
-@contextmanager
-def progress_bar(
-    label: str,
-    total: int,  # bootstraps
-    show: Progress = None,
-):
-    "A context that gives a function to call with the number of bootstraps just done."
-    from tqdm.auto import tqdm
+def _fit_topn(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress) -> BootstrapModelResults:
+    design, seed = make_design(data, kept, config.bins, config.scale_by_std), seed + TOPN_SEED_OFFSET
+    with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
+        return bootstrap(design, config.n_bootstraps, seed, config.topn_ci_level, config.max_iter, config.n_cpus, update)
 
-    if callable(show):
-        yield partial(show, label, total)
-        return
-    # in a notebook tqdm.auto is the notebook's class, or a child of it
-    in_notebook = tqdm.__module__.startswith("tqdm.notebook") or "notebook" in tqdm.__mro__[1].__module__
-    quiet = not show if show is not None else not (in_notebook or sys.stderr.isatty())
-    with tqdm(total=total, desc=label, unit="fit", disable=quiet, leave=False) as bar:
-        yield bar.update
+# %% ../nbs/11_workflow.ipynb #57e2cad2
+@dataclass(frozen=True)
+class StageResults:
+    "What the stages of a run gave; None: the stage did not run."
 
-# %% ../nbs/11_workflow.ipynb #a42f91cf
-NULL_COUNTS = ("terms_kept_all_data", "terms_kept_topn", "survivors", "selected")  # as in run.json
-
-
-@dataclass(frozen=True, repr=False)
-class NullPermutations:
-    "What the workflow finds where the response is permuted."
-
-    table: pd.DataFrame  # one row per permutation: permutation, seed, NULL_COUNTS
-
-    def mean(self, count: str = "survivors") -> float:
-        "Mean count over permutations."
-        return float(self.table[count].mean())
-
-    def error(self, count: str = "survivors") -> float:
-        "Monte Carlo error of the mean; NaN for one permutation."
-        return float(self.table[count].std(ddof=1) / np.sqrt(len(self.table)))
-
-    def fdr(self, observed: int, count: str = "survivors") -> tuple[float, float]:  # rate, Monte Carlo error
-        "Empirical false discovery rate of a list, at most 1; NaN for an empty list."
-        return (min(1.0, self.mean(count) / observed), self.error(count) / observed) if observed else (np.nan, np.nan)
-
-    def facts(self, observed: dict[str, int]) -> dict:  # observed: counts of the run
-        "What run.json holds: for each count observed, mean, error, empirical FDR and its error."
-        found = {"permutations": len(self.table)}
-        for count in NULL_COUNTS:
-            rate, error = self.fdr(observed[count], count)
-            found[count] = dict(
-                observed=observed[count], null_mean=self.mean(count), null_error=self.error(count), fdr=rate, fdr_error=error
-            )
-        return found
-
-    def __repr__(self) -> str:
-        return f"NullPermutations({len(self.table)}: {self.mean():.2g} ± {self.error():.1g} survivors)"
-
-# %% ../nbs/11_workflow.ipynb #b2f2a7ba
-@dataclass(frozen=True, repr=False)
-class RunResult:
-    "Everything that a run found, as tables; artifacts.write_run writes it."
-
-    config: Config
-    seed: int  # the seed used, drawn when none was given
-    data: ModelingData
-    design: Design  # stage 2's, before any dropout
     all_data: BootstrapModelResults
-    best_model: BestModel | None  # None when stage 2 kept nothing
-    topn_data: ModelingData
-    topn: BootstrapModelResults | None  # None when stage 2 kept nothing
-    significance: pd.DataFrame  # one row per survivor
-    comparison: pd.DataFrame  # one row per survivor and fold
-    final_selection: pd.DataFrame  # term, selected, reason, term_to_use
-    robust: pd.DataFrame  # one row per survivor: least squares alone and beside the main effects
-    warnings: tuple[str, ...] = ()
-    outcomes: dict[str, str] = field(default_factory=dict)  # stage -> what came of it
-    counts: dict[str, int] = field(default_factory=dict)
-    timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
-    dropout_rounds: tuple[int, ...] = ()  # terms in each round of iterative dropout
-    inference: Inference | None = None  # with --inference: another method's table
-    null: NullPermutations | None = None  # with --null_permutations: what survives by chance
+    best_model: BestModel | None = None
+    topn: BootstrapModelResults | None = None
+    significance: Significance | None = None
+    robust: pd.DataFrame | None = None  # from robust_fits
+    dropout_rounds: tuple[int, ...] = ()  # terms in each round
+    inference: Inference | None = None  # with --inference
+    null: NullPermutations | None = None  # with --null_permutations
+
+    @property
+    def bootstraps(self) -> dict[str, BootstrapModelResults]:
+        "The bootstrap stages that ran."
+        return {stage: results for stage, results in (("all_data", self.all_data), ("topn", self.topn)) if results}
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        "Terms kept at stage 2."
+        return tuple(self.all_data.kept)
+
+    @property
+    def kept_topn(self) -> tuple[str, ...]:
+        "Terms kept at stage 4."
+        return tuple(self.topn.kept) if self.topn else ()
+
+# %% ../nbs/11_workflow.ipynb #82a4e388
+def stage_counts(data: ModelingData, plan: Plan, stages: StageResults, significance: Significance) -> dict[str, int]:
+    "The counts of run.json."
+    counts = dict(
+        genes=data.n_genes,
+        genes_topn=plan.topn_data.n_genes,
+        genes_bound=plan.n_bound,
+        terms=len(plan.design.terms),
+        terms_kept_all_data=len(stages.kept),
+        terms_kept_topn=len(stages.kept_topn),
+        survivors=len(significance.results),
+        selected=int(significance.final_selection["selected"].astype(bool).sum()),
+    )
+    for stage, results in stages.bootstraps.items():
+        counts[f"not_converged_{stage}"] = int((~results.statistics["converged"]).sum())
+        counts[f"near_ties_{stage}"] = int(results.statistics["near_tie"].sum())
+    for stage, results in stages.bootstraps.items():
+        counts[f"empty_folds_{stage}"] = int((results.statistics["empty_folds"] > 0).sum())
+    return counts
+
+
+def stage_outcomes(stages: StageResults, counts: dict[str, int]) -> dict[str, str]:  # stage -> what came of it
+    "One phrase for each stage."
+    kept, kept_topn, best, n = len(stages.kept), len(stages.kept_topn), stages.best_model, counts["survivors"]
+    topn = f"kept {kept_topn} of {kept} terms" if kept_topn else "nothing significant"
+    return dict(
+        preprocessing=f"{counts['genes']} genes, {counts['terms']} terms",
+        all_data=f"kept {kept} of {len(stages.all_data.terms)} terms" if kept else "nothing significant",
+        best_model=f"fitted, R² {best.r2:.4f} in sample" if best else "not run: stage 2 kept nothing",
+        topn=topn if stages.topn else "not run: stage 2 kept nothing",
+        significance=f"{counts['selected']} of {n} survivors selected" if n else "not run: no interactor survived",
+    )
+
+# %% ../nbs/11_workflow.ipynb #a08e1113
+def stage_warnings(plan: Plan, stages: StageResults, config: Config) -> list[str]:
+    "What the user of a run should know, in the order of the stages."
+    notes = [*plan.warnings, *_fit_warnings("stage 2", stages.all_data), *_leverage_warnings("stage 2", plan.design, stages.kept)]
+    if stages.topn:
+        design = make_design(plan.topn_data, stages.kept, config.bins, config.scale_by_std)
+        notes += [*_fit_warnings("stage 4", stages.topn), *_leverage_warnings("stage 4", design, stages.kept_topn)]
+    return notes
+
+
+def _fit_warnings(stage: str, results: BootstrapModelResults) -> list[str]:
+    n, table = len(results.statistics), results.statistics
+    failed, ties = int((~table["converged"]).sum()), int(table["near_tie"].sum())
+    if ties:
+        log.info(
+            "%s: in %d of %d bootstraps two penalties were equally good to one part in a million; the larger was taken", stage, ties, n
+        )
+    notes = [f"{stage}: {failed} of {n} bootstraps did not converge within --max_iter; raise it"] if failed else []
+    if empty := int((table["empty_folds"] > 0).sum()):
+        notes.append(f"{stage}: in {empty} of {n} bootstraps a cross-validation fold drew no gene and was left out of the mean error")
+    return notes
+
+
+def _leverage_warnings(stage: str, design: Design, kept: tuple[str, ...]) -> list[str]:
+    share = leverage_share(design)
+    return [
+        f"{stage}: 5 genes carry {share[t]:.0%} of the spread of {t}: look at them before you believe it" for t in kept if share[t] > 0.5
+    ]
+
+# %% ../nbs/11_workflow.ipynb #c8712e2d
+class Findings:
+    "What follows from the tables of a `RunResult`."
 
     @property
     def survivors(self) -> tuple[str, ...]:
@@ -254,70 +360,116 @@ class RunResult:
     @property
     def verdict(self) -> str:
         "One sentence."
-        ptf, n = self.data.name(self.data.perturbed_tf), len(self.survivors)
-        if not self.all_data.kept:
-            return f"No term of {ptf} is significant: stage 2 kept none of {len(self.all_data.terms)}."
-        if not n:
-            return f"No interactor of {ptf} survived: stage 2 kept {len(self.all_data.kept)} terms, stage 4 kept no interactor."
-        beyond = self.beyond_main_effects
-        changes = (
-            f"the response changes with {self._others(beyond)} beyond main effects"
-            if beyond
-            else "no change with TF beyond main effects is shown"
-        )
-        count = "1 factor is" if n == 1 else f"{n} factors are"
-        return f"{count} associated with the response through {ptf}:TF: {self._others(self.survivors)}; {changes}."
-
-    def _others(self, terms: tuple[str, ...]) -> str:
-        return listed(self.data.name(other) for other in survivors(terms, self.data).values())
+        return _verdict(self)
 
     @property
     def summary(self) -> pd.DataFrame:
         "One row per survivor: interval at stages 2 and 4, and stage 5's comparison."
-        first, second = self.all_data.kept, self.topn.kept if self.topn else {}
-        rows = [(term, *first[term], *second[term]) for term in self.survivors]
-        table = pd.DataFrame(rows, columns=["interactor", "all_data_low", "all_data_high", "topn_low", "topn_high"])
-        final = self.final_selection.rename(columns={"term": "interactor"}).drop(columns="reason")
-        return table.merge(self.significance, on="interactor", how="left").merge(final, on="interactor", how="left")
+        return _summary(self)
 
     def __repr__(self) -> str:
         return f"RunResult({self.verdict!r}, {self.data.n_genes} genes, seed {self.seed})"
 
     def _repr_html_(self) -> str:
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in self.warnings)
-        table = self.summary.to_html(index=False, float_format="%.4g") if self.survivors else ""
-        return f"<p><b>{html.escape(self.verdict)}</b> ({self.data.n_genes} genes, seed {self.seed})</p>{table}" + (
-            f"<ul>{notes}</ul>" if notes else ""
-        )
+        return _as_html(self)
 
-# %% ../nbs/11_workflow.ipynb #7f8dabe9
-def null_seeds(
-    seed: int,  # of the run
-    perturbed_tf: str,
-    n: int,
-) -> list[int]:  # (n,) below 2³² − 10; the first of more
-    "Seeds of the permutations."
-    streams = np.random.SeedSequence((seed, zlib.crc32(perturbed_tf.encode()))).spawn(n)
-    return [int(s.generate_state(1)[0]) % (LARGEST_SEED + 1) for s in streams]
+# %% ../nbs/11_workflow.ipynb #b2f2a7ba
+@dataclass(frozen=True, repr=False)
+class RunResult(Findings):
+    "Everything that a run found, as tables; artifacts.write_run writes it."
+
+    config: Config
+    seed: int  # the seed used, drawn when none was given
+    data: ModelingData
+    design: Design  # stage 2's, before any dropout
+    all_data: BootstrapModelResults
+    best_model: BestModel | None  # None when stage 2 kept nothing
+    topn_data: ModelingData
+    topn: BootstrapModelResults | None  # None when stage 2 kept nothing
+    significance: pd.DataFrame  # one row per survivor
+    comparison: pd.DataFrame  # one row per survivor and fold
+    final_selection: pd.DataFrame  # term, selected, reason, term_to_use
+    robust: pd.DataFrame  # one row per survivor: least squares alone and with the main effects
+    warnings: tuple[str, ...] = ()
+    outcomes: dict[str, str] = field(default_factory=dict)  # stage -> what came of it
+    counts: dict[str, int] = field(default_factory=dict)
+    timings: dict[str, float] = field(default_factory=dict)  # stage -> seconds
+    dropout_rounds: tuple[int, ...] = ()  # terms in each round of iterative dropout
+    inference: Inference | None = None  # with --inference: another method's table
+    null: NullPermutations | None = None  # with --null_permutations: what survives by chance
+
+# %% ../nbs/11_workflow.ipynb #ce120838
+NO_CHANGE = "no change with TF beyond main effects is shown"
 
 
-def permuted(
-    data: ModelingData,
-    strata: np.ndarray,  # (n_genes,) labels
+def _verdict(run: Findings) -> str:
+    ptf, n, beyond = run.data.name(run.data.perturbed_tf), len(run.survivors), run.beyond_main_effects
+    if not run.all_data.kept:
+        return f"No term of {ptf} is significant: stage 2 kept none of {len(run.all_data.terms)}."
+    if not n:
+        return f"No interactor of {ptf} survived: stage 2 kept {len(run.all_data.kept)} terms, stage 4 kept no interactor."
+    changes = f"the response changes with {_factors(run, beyond)} beyond main effects" if beyond else NO_CHANGE
+    count = "1 factor is" if n == 1 else f"{n} factors are"
+    return f"{count} associated with the response through {ptf}:TF: {_factors(run, run.survivors)}; {changes}."
+
+
+def _factors(run: Findings, terms: tuple[str, ...]) -> str:
+    return listed(run.data.name(other) for other in survivors(terms, run.data).values())
+
+
+def _summary(run: Findings) -> pd.DataFrame:
+    first, second = run.all_data.kept, run.topn.kept if run.topn else {}
+    rows = [(term, *first[term], *second[term]) for term in run.survivors]
+    table = pd.DataFrame(rows, columns=["interactor", "all_data_low", "all_data_high", "topn_low", "topn_high"])
+    final = run.final_selection.rename(columns={"term": "interactor"}).drop(columns="reason")
+    return table.merge(run.significance, on="interactor", how="left").merge(final, on="interactor", how="left")
+
+
+def _as_html(run: Findings) -> str:
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in run.warnings)
+    table = run.summary.to_html(index=False, float_format="%.4g") if run.survivors else ""
+    head = f"<p><b>{html.escape(run.verdict)}</b> ({run.data.n_genes} genes, seed {run.seed})</p>"
+    return head + table + (f"<ul>{notes}</ul>" if notes else "")
+
+# %% ../nbs/11_workflow.ipynb #6b36b431
+def make_result(
+    config: Config,
     seed: int,
-) -> ModelingData:  # the same genes with each other's response
-    "Permute the response within strata."
-    rng, order = np.random.default_rng(seed), np.arange(data.n_genes)
-    for label in np.unique(strata):
-        at = np.flatnonzero(strata == label)
-        order[at] = rng.permutation(at)
-    return dataclasses.replace(data, response=pd.Series(data.response.to_numpy()[order], data.response.index, name=data.response.name))
+    data: ModelingData,
+    plan: Plan,
+    stages: StageResults,
+    timings: dict[str, float] | None = None,  # stage -> seconds
+) -> RunResult:
+    "Put what the stages gave together, with counts, outcomes and warnings; log the warnings."
+    significance = compare_none(config.stage4_lasso) if stages.significance is None else stages.significance
+    counts, notes = stage_counts(data, plan, stages, significance), stage_warnings(plan, stages, config)
+    for note in notes:
+        log.warning(note)
+    return RunResult(
+        config=config,
+        seed=int(seed),
+        data=data,
+        design=plan.design,
+        all_data=stages.all_data,
+        best_model=stages.best_model,
+        topn_data=plan.topn_data,
+        topn=stages.topn,
+        significance=significance.results,
+        comparison=significance.comparison,
+        final_selection=significance.final_selection,
+        robust=pd.DataFrame(columns=ROBUST) if stages.robust is None else stages.robust,
+        warnings=tuple(notes),
+        outcomes=stage_outcomes(stages, counts),
+        counts=counts,
+        timings=timings or {},
+        dropout_rounds=tuple(stages.dropout_rounds),
+        inference=stages.inference,
+        null=stages.null,
+    )
 
 # %% ../nbs/11_workflow.ipynb #63926d78
-def stages_that_count(
-    data: ModelingData, config: Config, seed: int
-) -> tuple[BootstrapModelResults, BootstrapModelResults | None, Significance]:
-    "Stages 2, 4 and 5 without the model of stage 3, log and bars: what simulations repeat."
+def stages_2_4_5(data: ModelingData, config: Config, seed: int) -> tuple[BootstrapModelResults, BootstrapModelResults | None, Significance]:
+    "Stages 2, 4 and 5 without the model of stage 3, log and bars: what permutations and simulations repeat."
     design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
     all_data = _fit_all_data(design, config, seed, False)[0]
     topn = _fit_topn(data.top(config.top_n), tuple(all_data.kept), config, seed, False) if all_data.kept else None
@@ -325,9 +477,9 @@ def stages_that_count(
     return all_data, topn, interactor_significance(on, tuple(topn.kept) if topn else (), config)
 
 
-def count_by_chance(data: ModelingData, config: Config, seed: int) -> tuple[int, ...]:  # NULL_COUNTS
-    "What the stages keep on permuted data."
-    all_data, topn, significance = stages_that_count(data, config, seed)
+def kept_counts(data: ModelingData, config: Config, seed: int) -> tuple[int, ...]:  # NULL_COUNTS
+    "How many terms the stages keep."
+    all_data, topn, significance = stages_2_4_5(data, config, seed)
     final = significance.final_selection
     return len(all_data.kept), len(topn.kept) if topn else 0, len(final), int(final["selected"].astype(bool).sum())
 
@@ -339,23 +491,20 @@ def null_permutations(
     progress: Progress = None,
 ) -> NullPermutations | None:  # None where none are asked for
     "Run the stages on permuted responses, config.null_permutations times."
-    seeds, rows = null_seeds(seed, data.perturbed_tf, config.null_permutations), []
+    seeds = null_seeds(seed, data.perturbed_tf, config.null_permutations)
     if not seeds:
         return None
     labels = make_design(data, (data.perturbed_tf,), config.bins).strata
     with progress_bar("null permutations", len(seeds), progress) as update:
-        for k, own in enumerate(seeds):
-            rows.append((k, own, *count_by_chance(permuted(data, labels, own), config, own)))
-            update(1)
-    null = NullPermutations(pd.DataFrame(rows, columns=["permutation", "seed", *NULL_COUNTS]))
-    log.info("%d permutations: %.2f survivors on average by chance", len(rows), null.mean())
+        null = count_by_chance(lambda one, own: kept_counts(one, config, own), data, labels, seeds, update)
+    log.info("%d permutations: %.2f survivors on average by chance", len(seeds), null.mean())
     return null
 
-
-def beside_the_stages(
+# %% ../nbs/11_workflow.ipynb #08d0b1dd
+def error_rates(
     data: ModelingData, config: Config, seed: int, times: dict[str, float], progress: Progress = None
 ) -> tuple[Inference | None, NullPermutations | None]:
-    "What the options ask for beside the five stages."
+    "What `--inference` and `--null_permutations` ask for in addition to the five stages."
     inference = null = None
     if config.inference != "percentile":
         with timed(times, "inference"):
@@ -367,6 +516,15 @@ def beside_the_stages(
     return inference, null
 
 # %% ../nbs/11_workflow.ipynb #1ad0418b
+def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
+    "Log what is about to be modelled."
+    dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items() if ids) or "none"
+    log.info("%d genes in use; left out: %s", data.n_genes, dropped)
+    log.info("response column %r; %d predictor columns", data.response_column, data.predictors.shape[1])
+    sizes, n = "/".join(str(size) for size in np.bincount(plan.design.strata)[1:]), plan.topn_data.n_genes
+    log.info("%d terms, strata of %s genes, top N has %d genes, seed %d", len(plan.design.terms), sizes, n, seed)
+
+
 def run(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
@@ -391,171 +549,18 @@ def run(
         with timed(times, "significance"):
             significance = interactor_significance(plan.topn_data if config.stage4_topn else data, tuple(topn.kept), config)
             robust = robust_fits(data, tuple(topn.kept), config)
-    inference, null = beside_the_stages(data, config, seed, times, progress)
-    return assemble_result(config, seed, data, plan, all_data, best, topn, significance, robust, times, tuple(rounds), inference, null)
-
-# %% ../nbs/11_workflow.ipynb #46792873
-def choose_seed(config: Config) -> int:
-    "The seed of a run: the one given, or a new one."
-    drawn = np.random.SeedSequence().entropy % 2**32 % (LARGEST_SEED + 1)
-    return int(drawn if config.random_state is None else config.random_state)
-
-# %% ../nbs/11_workflow.ipynb #b7c1190b
-def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
-    "Stage 2, with dropout rounds where asked for: the result, and the number of terms in each round."
-    results, rounds = _fit_all_data(design, config, seed, progress)
-    _log_kept("stage 2", results)
-    return results, rounds
-
-
-def topn_stage(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress = None) -> BootstrapModelResults:
-    "Stage 4: the same bootstrap on the top-N genes with the kept terms, and another seed."
-    results = _fit_topn(data, kept, config, seed, progress)
-    _log_kept("stage 4", results)
-    return results
-
-
-def _fit_all_data(design: Design, config: Config, seed: int, progress: Progress) -> tuple[BootstrapModelResults, list[int]]:
-    store = SumsStore() if config.iterative_dropout else None
-
-    def fit(d: Design) -> BootstrapModelResults:
-        with progress_bar(f"stage 2: {len(d.terms)} terms", config.n_bootstraps, progress) as update:
-            return bootstrap(d, config.n_bootstraps, seed, config.all_data_ci_level, config.max_iter, config.n_cpus, update, store)
-
-    if config.iterative_dropout:
-        return iterative_dropout(design, fit, config.stabilization_ci_start, config.all_data_ci_level, store)
-    return fit(design), []
-
-
-def _fit_topn(data: ModelingData, kept: tuple[str, ...], config: Config, seed: int, progress: Progress) -> BootstrapModelResults:
-    design = make_design(data, kept, config.bins, config.scale_by_std)
-    with progress_bar(f"stage 4: {len(kept)} terms", config.n_bootstraps, progress) as update:
-        return bootstrap(design, config.n_bootstraps, seed + TOPN_SEED_OFFSET, config.topn_ci_level, config.max_iter, config.n_cpus, update)
-
-# %% ../nbs/11_workflow.ipynb #a08e1113
-@contextmanager
-def timed(times: dict[str, float], stage: str):
-    "Note how many seconds a stage takes."
-    start = time.perf_counter()
-    yield
-    times[stage] = round(time.perf_counter() - start, 3)
-
-
-def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
-    "Log what is about to be modelled."
-    dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items() if ids) or "none"
-    log.info("%d genes in use; left out: %s", data.n_genes, dropped)
-    log.info("response column %r; %d predictor columns", data.response_column, data.predictors.shape[1])
-    log.info(
-        "%d terms, strata of %s genes, top N has %d genes, seed %d",
-        len(plan.design.terms),
-        _sizes(plan.design.strata),
-        plan.topn_data.n_genes,
-        seed,
+    inference, null = error_rates(data, config, seed, times, progress)
+    return make_result(
+        config, seed, data, plan, StageResults(all_data, best, topn, significance, robust, tuple(rounds), inference, null), times
     )
 
-
-def _sizes(labels: np.ndarray) -> str:
-    return "/".join(str(n) for n in np.bincount(labels)[1:])
-
-
-def _log_kept(stage: str, results: BootstrapModelResults) -> None:
-    kept = tuple(results.kept)
-    log.info("%s: %d of %d terms kept at %g %%: %s", stage, len(kept), len(results.terms), results.ci_level, ", ".join(kept) or "none")
+# %% ../nbs/11_workflow.ipynb #2c4e035f
+beside_the_stages = error_rates  # its name in version 0.1.0
 
 
-def _fit_warnings(stage: str, results: BootstrapModelResults) -> list[str]:
-    n, table = len(results.statistics), results.statistics
-    failed, ties = int((~table["converged"]).sum()), int(table["near_tie"].sum())
-    if ties:
-        log.info(
-            "%s: in %d of %d bootstraps two penalties were equally good to one part in a million; the larger was taken", stage, ties, n
-        )
-    notes = [f"{stage}: {failed} of {n} bootstraps did not converge within --max_iter; raise it"] if failed else []
-    if empty := int((table["empty_folds"] > 0).sum()):
-        notes.append(f"{stage}: in {empty} of {n} bootstraps a cross-validation fold drew no gene and was left out of the mean error")
-    return notes
-
-
-def _leverage_warnings(stage: str, design: Design, kept: tuple[str, ...]) -> list[str]:
-    share = leverage_share(design)
-    return [
-        f"{stage}: 5 genes carry {share[t]:.0%} of the spread of {t}: look at them before you believe it" for t in kept if share[t] > 0.5
-    ]
-
-# %% ../nbs/11_workflow.ipynb #6b36b431
-def assemble_result(
-    config: Config,
-    seed: int,
-    data: ModelingData,
-    plan: Plan,
-    all_data: BootstrapModelResults,
-    best: BestModel | None = None,  # None: stage 2 kept nothing
-    topn: BootstrapModelResults | None = None,  # None: stage 2 kept nothing
-    significance: Significance | None = None,  # None: no interactor survived
-    robust: pd.DataFrame | None = None,  # from robust_fits; None: no interactor survived
-    timings: dict[str, float] | None = None,
-    rounds: tuple[int, ...] = (),  # terms in each round of dropout
-    inference: Inference | None = None,
-    null: NullPermutations | None = None,
-) -> RunResult:
-    "Put what the stages gave together, with counts, outcomes and warnings."
-    significance = compare_none(config.stage4_lasso) if significance is None else significance
-    robust = pd.DataFrame(columns=ROBUST) if robust is None else robust
-    kept, kept_topn = tuple(all_data.kept), tuple(topn.kept) if topn else ()
-    notes = [*plan.warnings, *_fit_warnings("stage 2", all_data), *_leverage_warnings("stage 2", plan.design, kept)]
-    if topn:
-        topn_design = make_design(plan.topn_data, kept, config.bins, config.scale_by_std)
-        notes += [*_fit_warnings("stage 4", topn), *_leverage_warnings("stage 4", topn_design, kept_topn)]
-    for note in notes:
-        log.warning(note)
-    n_survivors, n_selected = len(significance.results), int(significance.final_selection["selected"].astype(bool).sum())
-    counts = dict(
-        genes=data.n_genes,
-        genes_topn=plan.topn_data.n_genes,
-        genes_bound=plan.n_bound,
-        terms=len(plan.design.terms),
-        terms_kept_all_data=len(kept),
-        terms_kept_topn=len(kept_topn),
-        survivors=n_survivors,
-        selected=n_selected,
-    )
-    counts |= {f"{key}_{stage}": int((table.statistics[column] == value).sum()) for stage, table in (("all_data", all_data), ("topn", topn)) if table
-               for key, column, value in (("not_converged", "converged", False), ("near_ties", "near_tie", True))}  # fmt: skip
-    counts |= {
-        f"empty_folds_{stage}": int((table.statistics["empty_folds"] > 0).sum())
-        for stage, table in (("all_data", all_data), ("topn", topn))
-        if table
-    }
-    outcomes = dict(
-        preprocessing=f"{data.n_genes} genes, {len(plan.design.terms)} terms",
-        all_data=f"kept {len(kept)} of {len(all_data.terms)} terms" if kept else "nothing significant",
-        best_model=f"fitted, R² {best.r2:.4f} in sample" if best else "not run: stage 2 kept nothing",
-        topn=(
-            "not run: stage 2 kept nothing"
-            if not topn
-            else f"kept {len(kept_topn)} of {len(kept)} terms"
-            if kept_topn
-            else "nothing significant"
-        ),
-        significance=f"{n_selected} of {n_survivors} survivors selected" if n_survivors else "not run: no interactor survived",
-    )
-    tables = (significance.results, significance.comparison, significance.final_selection, robust)
-    return RunResult(
-        config,
-        int(seed),
-        data,
-        plan.design,
-        all_data,
-        best,
-        plan.topn_data,
-        topn,
-        *tables,
-        tuple(notes),
-        outcomes,
-        counts,
-        timings or {},
-        tuple(rounds),
-        inference,
-        null,
-    )
+def assemble_result(config: Config, seed: int, data: ModelingData, plan: Plan, *stages) -> RunResult:
+    "`make_result` as version 0.1.0 called it: all_data, best_model, topn, significance, robust, timings, dropout_rounds."
+    names = ("all_data", "best_model", "topn", "significance", "robust", "timings", "dropout_rounds")
+    given = dict(zip(names, stages))
+    timings = given.pop("timings", None)
+    return make_result(config, seed, data, plan, StageResults(**given), timings)

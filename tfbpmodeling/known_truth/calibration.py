@@ -32,7 +32,7 @@ from ..interactor_significance import robust_fits, survivors
 from .simulation import SimulationConfig, noise_level, signal_scale, simulate_predictors
 from ..modeling_data import EXACT, ModelingData, make_modeling_data
 from ..notebook_runner import page_of
-from ..workflow import stages_that_count
+from ..workflow import stages_2_4_5
 
 # %% auto #0
 __all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'HIDDEN', 'METRICS', 'PUBLISHED_LISTS', 'FAST',
@@ -217,7 +217,7 @@ def published_lists(data: ModelingData, options: MethodOptions, seed: int) -> di
         perturbed_tf=data.perturbed_tf, n_bootstraps=options.n_bootstraps, top_n=round(options.top_share * data.n_genes),
         all_data_ci_level=options.all_data_ci_level, topn_ci_level=options.topn_ci_level, n_cpus=1,
     )  # fmt: skip
-    all_data, topn, significance = stages_that_count(data, config, seed)
+    all_data, topn, significance = stages_2_4_5(data, config, seed)
     kept, kept_topn = tuple(all_data.kept), tuple(topn.kept) if topn else ()
     final, robust = significance.final_selection, robust_fits(data, kept_topn, config)
     lists = (
