@@ -42,27 +42,36 @@ def activity_grid(
     return list(dict.fromkeys(split))
 
 # %% ../../nbs/activity/42_activity_study.ipynb #312e05cc
+def _scores(model: CovarianceFit, fit: ActivityFit, B: np.ndarray) -> dict:
+    "How near one model came to the true activities."
+    found = posterior(fit.rotated, model.V, model.sigma)
+    varies = found.mean.std() > 0 and B.std() > 0
+    return dict(
+        chosen=f"{model.activity_cov}/{model.noise_cov}",
+        correlation=float(np.corrcoef(found.mean.ravel(), B.ravel())[0, 1]) if varies else 0.0,
+        rmse=float(np.sqrt(((found.mean - B) ** 2).mean())),
+        coverage=float((np.abs(found.mean - B) <= 1.96 * found.sd).mean()),
+        log_likelihood=model.log_likelihood,
+        p_proportional=fit.test.p if fit.test else np.nan,
+    )
+
+
+def _method_rows(fit: ActivityFit, data: ActivityData, replicate: int) -> list[dict]:
+    "Ridge, the freeform mixed model (where the genes suffice for it) and auto, on one data set."
+    truth = log_likelihood(fit.rotated, data.V_of(replicate), data.params["noise_cov"])
+    free = [f for f in fit.compared if (f.activity_cov, f.noise_cov) == ("freeform", "freeform")]
+    models = {"ridge": fit.ridge} | ({"mixed": free[0]} if free else {}) | {"auto": fit.chosen}
+    return [
+        {"method": name} | _scores(model, fit, data.beta_of(replicate)) | {"log_likelihood_at_truth": truth}
+        for name, model in models.items()
+    ]
+
+# %% ../../nbs/activity/42_activity_study.ipynb #8cb09f2e
 FACTS = (
-    "n_genes",
-    "n_tfs",
-    "n_conditions",
-    "activity_cov",
-    "noise_cov",
-    "noise_fraction",
-    "signal_fraction",
-    "n_active",
-    "noise_df",
-    "noise_spread",
-)
-
-
-def activity_study(
-    settings: Sequence[ActivityConfig],  # from `activity_grid`
-    n_jobs: int = 1,  # processes
-) -> pd.DataFrame:  # one row for each setting, replicate and method
-    "Ridge against the mixed model on simulated data."
-    tasks = [delayed(_one_setting)(i, one) for i, one in enumerate(settings)]
-    return pd.DataFrame([row for rows in Parallel(n_jobs=n_jobs)(tasks) for row in rows])
+    *("n_genes", "n_tfs", "n_conditions"),
+    *("activity_cov", "noise_cov", "noise_fraction", "signal_fraction"),
+    *("n_active", "noise_df", "noise_spread"),
+)  # options that name a setting in the table
 
 
 def _one_setting(number: int, config: ActivityConfig) -> list[dict]:
@@ -78,27 +87,13 @@ def _one_setting(number: int, config: ActivityConfig) -> list[dict]:
     return rows
 
 
-def _method_rows(fit: ActivityFit, data: ActivityData, replicate: int) -> list[dict]:
-    truth = log_likelihood(fit.rotated, data.V_of(replicate), data.params["noise_cov"])
-    free = [f for f in fit.compared if (f.activity_cov, f.noise_cov) == ("freeform", "freeform")]
-    models = {"ridge": fit.ridge} | ({"mixed": free[0]} if free else {}) | {"auto": fit.chosen}
-    return [
-        {"method": name} | _scores(model, fit, data.beta_of(replicate)) | {"log_likelihood_at_truth": truth}
-        for name, model in models.items()
-    ]
-
-
-def _scores(model: CovarianceFit, fit: ActivityFit, B: np.ndarray) -> dict:
-    found = posterior(fit.rotated, model.V, model.sigma)
-    varies = found.mean.std() > 0 and B.std() > 0
-    return dict(
-        chosen=f"{model.activity_cov}/{model.noise_cov}",
-        correlation=float(np.corrcoef(found.mean.ravel(), B.ravel())[0, 1]) if varies else 0.0,
-        rmse=float(np.sqrt(((found.mean - B) ** 2).mean())),
-        coverage=float((np.abs(found.mean - B) <= 1.96 * found.sd).mean()),
-        log_likelihood=model.log_likelihood,
-        p_proportional=fit.test.p if fit.test else np.nan,
-    )
+def activity_study(
+    settings: Sequence[ActivityConfig],  # from `activity_grid`
+    n_jobs: int = 1,  # processes
+) -> pd.DataFrame:  # one row for each setting, replicate and method
+    "Ridge against the mixed model on simulated data."
+    tasks = [delayed(_one_setting)(i, one) for i, one in enumerate(settings)]
+    return pd.DataFrame([row for rows in Parallel(n_jobs=n_jobs)(tasks) for row in rows])
 
 # %% ../../nbs/activity/42_activity_study.ipynb #698fc849
 def gains(
@@ -112,14 +107,14 @@ def gains(
     facts = table.drop_duplicates("setting").set_index("setting")[list(FACTS)]
     return facts.assign(gain=by_setting.mean(), error=by_setting.sem(), replicates=by_setting.size())
 
-
+# %% ../../nbs/activity/42_activity_study.ipynb #fd0f8d41
 def gain_plot(
     table: pd.DataFrame,  # from `gains`
     x: str,  # column along the axis
     by: str | None = None,  # column with a line for each value
     ax: Axes | None = None,
 ) -> Axes:
-    "The gain over ridge, with twice its Monte-Carlo error."
+    "The gain over ridge; the bars extend two Monte Carlo errors to either side."
     ax = new_axes(ax, 3.2)
     ax.axhline(0, color=GREY, lw=0.8)
     for i, (value, part) in enumerate(table.groupby(by, sort=False) if by else [("", table)]):
