@@ -16,7 +16,7 @@ import pytest
 from examples import files_of, small_tables
 
 import tfbpmodeling.artifacts as artifacts
-from tfbpmodeling.artifacts import read_csv, read_run, run_directory, settle, slug, write_csv, write_json, write_run
+from tfbpmodeling.artifacts import read_rows, read_run, run_directory, settle, slug, write_json, write_rows, write_run
 from tfbpmodeling.config import Config, InputError
 from tfbpmodeling.modeling_data import make_modeling_data
 from tfbpmodeling.workflow import run
@@ -122,12 +122,12 @@ def test_slugs_are_safe_and_differ(tmp_path):
 def test_tables_come_back_to_the_bit_with_names_as_written(tmp_path):
     rng = np.random.RandomState(0)
     table = pd.DataFrame(rng.standard_cauchy((50, 3)) * 10.0 ** rng.randint(-12, 12, (50, 3)), columns=["a", "a", "NA"])
-    write_csv(tmp_path / "t.csv", table)
-    back = read_csv(tmp_path / "t.csv")
+    write_rows(tmp_path / "t.csv", table)
+    back = read_rows(tmp_path / "t.csv")
     assert list(back.columns) == ["a", "a", "NA"] and (back.to_numpy() == table.to_numpy()).all()
     names = pd.DataFrame({"term": ["NA", "nan", "007", "1e3", "True", 'a,"b"\n'], "low": np.arange(6.0)})
-    write_csv(tmp_path / "n.csv", names)
-    assert read_csv(tmp_path / "n.csv")["term"].tolist() == names["term"].tolist()
+    write_rows(tmp_path / "n.csv", names)
+    assert read_rows(tmp_path / "n.csv")["term"].tolist() == names["term"].tolist()
 
 
 def test_json_has_no_nan(tmp_path):

@@ -5,6 +5,7 @@
 # %% ../nbs/12_artifacts.ipynb #1c9ac30c
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 import joblib
@@ -23,7 +24,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
-from .config import TOPN_SEED_OFFSET, Config, InputError
+from .config import Config, InputError, TOPN_SEED_OFFSET
 from .design_matrix import make_design
 from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
@@ -32,10 +33,11 @@ from .null_permutations import NullPermutations
 from .workflow import BestModel, RunResult
 
 # %% auto #0
-__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'NOTEBOOK_CHANGES', 'FINISHED', 'slug', 'run_name', 'settle', 'put_in_place',
-           'run_directory', 'remove_stale', 'write_json', 'replace_file', 'json_text', 'write_csv', 'read_csv',
-           'write_stage', 'stage_tables', 'write_best_model', 'write_significance', 'write_beside', 'write_indices',
-           'write_input_data', 'data_summary', 'versions', 'write_manifest', 'write_run', 'read_run', 'read_findings']
+__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'NOTEBOOK_CHANGES', 'FINISHED', 'slug', 'run_name', 'run_path', 'settle',
+           'put_in_place', 'remove_stale', 'run_directory', 'write_json', 'json_text', 'replace_file', 'write_rows',
+           'read_rows', 'read_json', 'stage_tables', 'write_stage', 'write_best_model', 'write_significance',
+           'write_error_rates', 'write_indices', 'write_input_data', 'data_summary', 'versions', 'manifest',
+           'write_manifest', 'write_run', 'read_run', 'read_findings']
 
 # %% ../nbs/12_artifacts.ipynb #99b16bed
 def slug(
@@ -55,6 +57,14 @@ def run_name(
     "{perturbed_tf}{output_suffix}, with --timestamp followed by _{YYYYmmdd_HHMMSS}."
     stamp = f"_{now or datetime.now():%Y%m%d_%H%M%S}" if config.timestamp else ""
     return slug(config.perturbed_tf + config.output_suffix + stamp)
+
+
+def run_path(
+    config: Config,
+    now: datetime | None = None,  # the time that --timestamp adds; None: now
+) -> Path:
+    "Where a run's directory is made."
+    return Path(config.output_dir) / run_name(config, now)
 
 # %% ../nbs/12_artifacts.ipynb #a701112c
 def settle(
@@ -86,58 +96,7 @@ def put_in_place(
     else:
         os.rename(partial, target)
 
-# %% ../nbs/12_artifacts.ipynb #de8ba20e
-@contextmanager
-def run_directory(
-    config: Config,
-    now: datetime | None = None,
-    name: str | None = None,  # of the folder; None: the run's name
-    way_out: str = "add --timestamp for a new name, or --overwrite to replace it",  # said where the folder exists
-) -> Iterator[Path]:
-    "A folder to write a run into; it gets its final name when the block ends well."
-    target = Path(config.output_dir) / (name or run_name(config, now))
-    made = _make_parents(target.parent)
-    try:
-        _check_target(target, config.overwrite, way_out)
-        partial = _new_partial(target)
-        try:
-            yield partial
-        except InputError:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
-        except BaseException as error:
-            failed = _keep_failed(partial, target)
-            files = ", ".join(sorted(p.name for p in failed.iterdir() if p.is_file()))
-            error.add_note(f"what was done until then is in {failed} ({files or 'no file'})")
-            raise
-        put_in_place(partial, target, config.overwrite)
-        shutil.rmtree(target.with_name(f"{target.name}.failed"), ignore_errors=True)
-    finally:
-        for folder in made:
-            if folder.is_dir() and not any(folder.iterdir()):
-                folder.rmdir()
-
-
-def _make_parents(folder: Path) -> list[Path]:
-    "Create a folder; returns those that were missing, the deepest first."
-    missing = [p for p in (folder, *folder.parents) if not p.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
-    return missing
-
-
-def _check_target(target: Path, overwrite: bool, way_out: str) -> None:
-    settle(target)
-    if target.exists() and not overwrite:
-        raise InputError(f"{target} exists: {way_out}")
-    if target.exists() and not (target / "run.json").is_file():
-        raise InputError(
-            f"{target} is not a run directory (it has no run.json), so --overwrite will not replace it: choose another --output_dir"
-        )
-
-
+# %% ../nbs/12_artifacts.ipynb #6cff6b7b
 def _new_partial(target: Path) -> Path:
     "A hidden folder for this attempt; those of dead processes of this machine are removed."
     remove_stale(target.parent, target.name)
@@ -171,6 +130,57 @@ def _alive(pid: int) -> bool:
     except psutil.AccessDenied:
         return True
 
+# %% ../nbs/12_artifacts.ipynb #de8ba20e
+@contextmanager
+def run_directory(
+    target: Path | Config,  # the folder's final name; a Config: that of its run, and its --overwrite
+    overwrite: bool = False,  # replace a run that is there
+    way_out: str = "add --timestamp for a new name, or --overwrite to replace it",  # said where the folder exists
+) -> Iterator[Path]:
+    "A folder to write a run into; it gets its final name when the block ends well."
+    if isinstance(target, Config):
+        target, overwrite = run_path(target), target.overwrite
+    made = _make_parents(target.parent)
+    try:
+        _check_target(target, overwrite, way_out)
+        partial = _new_partial(target)
+        try:
+            yield partial
+        except InputError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        except BaseException as error:
+            failed = _keep_failed(partial, target)
+            files = ", ".join(sorted(p.name for p in failed.iterdir() if p.is_file()))
+            error.add_note(f"what was done until then is in {failed} ({files or 'no file'})")
+            raise
+        put_in_place(partial, target, overwrite)
+        shutil.rmtree(target.with_name(f"{target.name}.failed"), ignore_errors=True)
+    finally:
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+# %% ../nbs/12_artifacts.ipynb #14830b76
+def _make_parents(folder: Path) -> list[Path]:
+    "Create a folder; returns those that were missing, the deepest first."
+    missing = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
+    return missing
+
+
+def _check_target(target: Path, overwrite: bool, way_out: str) -> None:
+    settle(target)
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists: {way_out}")
+    if target.exists() and not (target / "run.json").is_file():
+        raise InputError(
+            f"{target} is not a run directory (it has no run.json), so --overwrite will not replace it: choose another --output_dir"
+        )
+
 
 def _keep_failed(partial: Path, target: Path) -> Path:
     failed = target.with_name(f"{target.name}.failed")
@@ -184,6 +194,11 @@ def write_json(path: Path, value) -> None:
     path.write_text(json_text(value), encoding="utf-8")
 
 
+def json_text(value) -> str:
+    "JSON for reading; NaN becomes null."
+    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _plain(value):
     "Plain Python values for JSON."
     if isinstance(value, dict):
@@ -194,7 +209,7 @@ def _plain(value):
         value = value.item()
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
-
+# %% ../nbs/12_artifacts.ipynb #163345b6
 def replace_file(
     path: Path,
     content: bytes | str,
@@ -208,12 +223,7 @@ def replace_file(
     os.replace(half, path)
 
 
-def json_text(value) -> str:
-    "JSON for reading; NaN becomes null."
-    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def write_csv(
+def write_rows(
     path: Path,
     table: pd.DataFrame,  # any shape; column names are text
     index: bool = False,  # write the row names too
@@ -221,47 +231,32 @@ def write_csv(
     "Write a table with full precision and \\n line ends."
     table.to_csv(path, index=index, lineterminator="\n")
 
+# %% ../nbs/12_artifacts.ipynb #f14b76b6
+TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names  # columns that hold names
 
-TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names
 
-
-def read_csv(
+def read_rows(
     path: Path,
     text: tuple[str, ...] = TEXT,  # columns that are never read as numbers
 ) -> pd.DataFrame:  # rows and columns as written
-    "Read a table that write_csv wrote: numbers to the bit, names and headings exactly as written."
+    "Read a table that write_rows wrote: numbers to the bit, names and headings exactly as written."
     headings = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0].tolist()
     words = {name: str for name in headings if name in text}
     blank = {name: [""] for name in headings if name not in text}  # in a column of numbers nothing else is missing
     return pd.read_csv(path, dtype=words, na_values=blank, keep_default_na=False, **EXACT).set_axis(headings, axis=1)
 
+
+def read_json(path: Path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
 # %% ../nbs/12_artifacts.ipynb #63073a7f
-def write_stage(
-    folder: Path,  # run directory
-    stage: str,  # all_data or topn
-    results: BootstrapModelResults | None,  # None: the stage did not run
-    level: float,  # the run's level for this stage, in percent
-) -> None:
-    "{stage}_result_object/, {stage}_results/ and {stage}_significant_{level}.json."
-    objects, tables = folder / f"{stage}_result_object", folder / f"{stage}_results"
-    tables.mkdir()
-    if results is None:
-        objects.mkdir()
-        write_json(objects / "result_obj_ci.json", {})
-    else:
-        results.serialize(objects)
-    write_json(folder / f"{stage}_significant_{str(float(level)).replace('.', '-')}.json", results.kept if results else {})
-    for name, table in stage_tables(results).items():
-        write_csv(tables / f"{name}.csv", table)
-
-
 EMPTY_STAGE = {
     "bootstrap_coefficients": "bootstrap alpha intercept",
     "confidence_intervals": "term level low high significant mean median selection_frequency sign_consistency",
     "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie empty_folds",
     "feature_importance": "rank term mean_abs_coef selection_frequency interval_distance_from_zero kept",
     "cv_curve": "alpha_index relative_alpha mean_cv_mse sd_cv_mse",
-}  # columns of each table
+}  # columns of each table of a stage that did not run  # columns of each table
 
 
 def stage_tables(
@@ -278,6 +273,25 @@ def stage_tables(
         "feature_importance": results.feature_importance(),
         "cv_curve": results.cv_curve,
     }
+
+
+def write_stage(
+    folder: Path,  # run directory
+    stage: str,  # all_data or topn
+    results: BootstrapModelResults | None,  # None: the stage did not run
+    level: float,  # the run's level for this stage, in percent
+) -> None:
+    "{stage}_result_object/, {stage}_results/ and {stage}_significant_{level}.json."
+    objects, tables = folder / f"{stage}_result_object", folder / f"{stage}_results"
+    tables.mkdir()
+    if results is None:
+        objects.mkdir()
+        write_json(objects / "result_obj_ci.json", {})
+    else:
+        results.serialize(objects)
+    write_json(folder / f"{stage}_significant_{str(float(level)).replace('.', '-')}.json", results.kept if results else {})
+    for name, table in stage_tables(results).items():
+        write_rows(tables / f"{name}.csv", table)
 
 # %% ../nbs/12_artifacts.ipynb #6a3d8f41
 def write_best_model(folder: Path, best: BestModel | None) -> None:
@@ -302,19 +316,19 @@ def write_significance(folder: Path, result: RunResult) -> None:
     write_json(folder / "interactor_vs_main_result.json", result.significance.to_dict("records"))
     tables = folder / "interactor_significance"
     tables.mkdir()
-    write_csv(tables / "significance_results.csv", result.significance)
-    write_csv(tables / "comparison_statistics.csv", result.comparison)
-    write_csv(tables / "final_selection.csv", result.final_selection)
-    write_csv(tables / "robust_fits.csv", result.robust)
+    write_rows(tables / "significance_results.csv", result.significance)
+    write_rows(tables / "comparison_statistics.csv", result.comparison)
+    write_rows(tables / "final_selection.csv", result.final_selection)
+    write_rows(tables / "robust_fits.csv", result.robust)
 
 
-def write_beside(folder: Path, result: RunResult) -> None:
+def write_error_rates(folder: Path, result: RunResult) -> None:
     "inference/{method}.csv and null_permutations.csv, where the options ask for them."
     if result.inference is not None:
         (folder / "inference").mkdir()
-        write_csv(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
+        write_rows(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
     if result.null is not None:
-        write_csv(folder / "null_permutations.csv", result.null.table)
+        write_rows(folder / "null_permutations.csv", result.null.table)
 
 # %% ../nbs/12_artifacts.ipynb #f1161968
 def write_indices(path: Path, result: RunResult) -> None:
@@ -335,14 +349,14 @@ def write_input_data(folder: Path, result: RunResult) -> None:
     "input_data/: the tables as they were modelled, the resamples, and a summary."
     data, inputs = result.data, folder / "input_data"
     inputs.mkdir()
-    write_csv(inputs / "processed_response.csv", data.response.rename(data.response_column).rename_axis("gene").to_frame(), index=True)
+    write_rows(inputs / "processed_response.csv", data.response.rename(data.response_column).rename_axis("gene").to_frame(), index=True)
     if not data.storage.predictors:
-        write_csv(inputs / "processed_predictors.csv", data.predictors.rename_axis("gene"), index=True)
+        write_rows(inputs / "processed_predictors.csv", data.predictors.rename_axis("gene"), index=True)
     if data.storage.indices:
         write_indices(inputs / "bootstrap_indices.csv", result)
     write_json(inputs / "data_summary.json", data_summary(result))
 
-
+# %% ../nbs/12_artifacts.ipynb #600a650c
 def data_summary(result: RunResult) -> dict:
     "data_summary.json: what was modelled and what was left out."
     data, design = result.data, result.design
@@ -369,10 +383,10 @@ def data_summary(result: RunResult) -> dict:
 PACKAGES = ("tfbpmodeling", "numpy", "pandas", "scipy", "scikit-learn", "numba", "joblib", "matplotlib")
 
 
-def versions() -> dict[str, str]:
-    "Versions of Python and of the packages that numbers depend on."
+def versions(*more: str) -> dict[str, str]:
+    "Versions of Python, of the packages that numbers depend on, and of others that are named."
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -380,6 +394,26 @@ def versions() -> dict[str, str]:
     return found
 
 
+def manifest(
+    folder: Path,
+    about: dict,  # what was run: command, or the perturbed TF; its parameters
+    started: datetime,
+    inputs: tuple[InputFile, ...] = (),
+    error: BaseException | None = None,
+    found: dict | None = None,  # None: the run failed before it had a result
+    packages: tuple[str, ...] = (),  # others whose version counts
+) -> None:
+    "Write run.json of any command."
+    status = "done" if error is None else "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
+    about = dict(about)
+    command = {"command": about.pop("command")} if "command" in about else {}
+    times = dict(started=started.astimezone(UTC).isoformat(timespec="seconds"), finished=datetime.now(UTC).isoformat(timespec="seconds"))
+    parameters = dict(parameters=about.pop("parameters"), inputs=[dataclasses.asdict(i) for i in inputs])
+    facts = dict(version=importlib.metadata.version("tfbpmodeling")) | command | dict(status=status)
+    ended = {} if error is None else dict(error=f"{type(error).__name__}: {error}".splitlines()[0])
+    write_json(folder / "run.json", facts | about | times | parameters | ended | (found or {}) | dict(versions=versions(*packages)))
+
+# %% ../nbs/12_artifacts.ipynb #9fbdc7bd
 NOTEBOOK_CHANGES = "notebook_changes.diff"  # a run with --notebook: what its cells do differently
 
 
@@ -391,24 +425,11 @@ def write_manifest(
     result: RunResult | None = None,  # None: the run failed before it had one
     error: BaseException | None = None,
 ) -> None:
-    "run.json."
-    status = "done" if error is None else "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-    facts = dict(
-        version=importlib.metadata.version("tfbpmodeling"),
-        status=status,
-        perturbed_tf=config.perturbed_tf,
-        started=started.astimezone(UTC).isoformat(timespec="seconds"),
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-        parameters=config.to_dict(),
-        inputs=[dict(option=i.option, path=i.path, sha256=i.sha256) for i in inputs],
-    )
+    "run.json of the main job."
+    found = _findings(folder, result) if result is not None else {}
     if config.notebook:
-        facts["notebook_changed"] = (folder / NOTEBOOK_CHANGES).exists()
-    if error is not None:
-        facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
-    if result is not None:
-        facts |= _findings(folder, result)
-    write_json(folder / "run.json", facts | dict(versions=versions()))
+        found = dict(notebook_changed=(folder / NOTEBOOK_CHANGES).exists()) | found
+    manifest(folder, dict(perturbed_tf=config.perturbed_tf, parameters=config.to_dict()), started, inputs, error, found)
 
 
 def _findings(folder: Path, result: RunResult) -> dict:
@@ -449,7 +470,7 @@ def write_run(
     write_best_model(folder, result.best_model)
     write_stage(folder, "topn", result.topn, config.topn_ci_level)
     write_significance(folder, result)
-    write_beside(folder, result)
+    write_error_rates(folder, result)
     write_manifest(folder, config, started or datetime.now(), result.data.inputs, result)
 
 # %% ../nbs/12_artifacts.ipynb #8e147e87
@@ -458,47 +479,70 @@ def read_run(
 ) -> RunResult:
     "The result of a finished run, from its JSON and CSV files. InputError where the folder is not a whole run."
     folder = Path(folder)
-    if folder.name:
-        settle(folder)
-    if not (folder / "run.json").is_file():
-        raise InputError(f"{folder} is not a run directory: it has no run.json")
-    facts = _read_json(folder / "run.json")
-    if "command" in facts:
-        raise InputError(f"{folder} holds no run of the main job, but of {facts['command']}: run that command again")
-    if facts["status"] != "done":
-        raise InputError(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
+    facts = _finished_facts(folder)
     config = Config(**facts["parameters"])
     data, summary = _read_data(folder, facts)
     design = make_design(data, tuple(summary["terms"]), config.bins, config.scale_by_std)
     all_data, topn = _read_stage(folder, "all_data"), _read_stage(folder, "topn")
+    inference, null = _read_error_rates(folder, facts)
+    return RunResult(
+        config=config,
+        seed=facts["seed"],
+        data=data,
+        design=design,
+        all_data=all_data,
+        best_model=_read_best(folder),
+        topn_data=data.top(config.top_n),
+        topn=topn,
+        **dict(zip(("significance", "comparison", "final_selection", "robust"), _read_significance(folder, config))),
+        warnings=tuple(facts["warnings"]),
+        outcomes=facts["outcomes"],
+        counts=facts["counts"],
+        timings=facts["timings"],
+        dropout_rounds=tuple(summary["dropout_rounds"]),
+        inference=inference,
+        null=null,
+    )
+
+# %% ../nbs/12_artifacts.ipynb #3252c164
+def _finished_facts(folder: Path) -> dict:
+    "run.json of a run that is whole and ended well."
+    if folder.name:
+        settle(folder)
+    if not (folder / "run.json").is_file():
+        raise InputError(f"{folder} is not a run directory: it has no run.json")
+    facts = read_json(folder / "run.json")
+    if "command" in facts:
+        raise InputError(f"{folder} holds no run of the main job, but of {facts['command']}: run that command again")
+    if facts["status"] != "done":
+        raise InputError(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
+    return facts
+
+
+def _read_significance(folder: Path, config: Config) -> list[pd.DataFrame]:
+    "The four tables of stage 5."
     tables = [
-        read_csv(folder / "interactor_significance" / f"{n}.csv")
+        read_rows(folder / "interactor_significance" / f"{n}.csv")
         for n in ("significance_results", "comparison_statistics", "final_selection", "robust_fits")
     ]
     if tables[0].empty:
         none = compare_none(config.stage4_lasso)
         tables = [none.results, none.comparison, none.final_selection, pd.DataFrame(columns=ROBUST)]
-    rest = (tuple(facts["warnings"]), facts["outcomes"], facts["counts"], facts["timings"], tuple(summary["dropout_rounds"]))
-    rest += _read_beside(folder, facts)
-    return RunResult(config, facts["seed"], data, design, all_data, _read_best(folder), data.top(config.top_n), topn, *tables, *rest)
+    return tables
 
 
-def _read_beside(folder: Path, facts: dict) -> tuple[Inference | None, NullPermutations | None]:
+def _read_error_rates(folder: Path, facts: dict) -> tuple[Inference | None, NullPermutations | None]:
     inference = null = None
     if i := facts.get("inference"):
-        table = read_csv(folder / "inference" / f"{i['method']}.csv", text=(*TEXT, "note"))
+        table = read_rows(folder / "inference" / f"{i['method']}.csv", text=(*TEXT, "note"))
         inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"])
     if "null_permutations" in facts:
-        null = NullPermutations(read_csv(folder / "null_permutations.csv"))
+        null = NullPermutations(read_rows(folder / "null_permutations.csv"))
     return inference, null
 
-
-def _read_json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
+# %% ../nbs/12_artifacts.ipynb #19c0352e
 def _read_data(folder: Path, facts: dict) -> tuple[ModelingData, dict]:
-    summary = _read_json(folder / "input_data" / "data_summary.json")
+    summary = read_json(folder / "input_data" / "data_summary.json")
     response = read_table(folder / "input_data" / "processed_response.csv")
     predictors = _read_predictors(folder / "input_data", summary, response.index)
     known = summary["dropped_ids"]  # ids of genes in one table only are not stored: blanks keep their count
@@ -531,21 +575,21 @@ def _storage(folder: Path, summary: dict, facts: dict) -> Storage:
 
 # %% ../nbs/12_artifacts.ipynb #6d6275a4
 def _read_stage(folder: Path, stage: str) -> BootstrapModelResults | None:
-    ci = _read_json(folder / f"{stage}_result_object" / "result_obj_ci.json")
+    ci = read_json(folder / f"{stage}_result_object" / "result_obj_ci.json")
     if not ci:
         return None
     tables = folder / f"{stage}_results"
-    draws = read_csv(tables / "bootstrap_coefficients.csv", text=())
-    statistics = read_csv(tables / "model_statistics.csv")
+    draws = read_rows(tables / "bootstrap_coefficients.csv", text=())
+    statistics = read_rows(tables / "model_statistics.csv")
     statistics.insert(2, "intercept", draws.iloc[:, 2])
     bounds = {level: {term: tuple(b) for term, b in terms.items()} for level, terms in ci.items()}
     coefs = draws.iloc[:, 3:].astype(float)
     coefs.columns = pd.Index(coefs.columns, dtype=object)
-    return BootstrapModelResults(bounds, coefs, statistics["alpha"].tolist(), statistics, read_csv(tables / "cv_curve.csv"))
+    return BootstrapModelResults(bounds, coefs, statistics["alpha"].tolist(), statistics, read_rows(tables / "cv_curve.csv"))
 
 
 def _read_best(folder: Path) -> BestModel | None:
-    facts = _read_json(folder / "best_all_data_model.json")
+    facts = read_json(folder / "best_all_data_model.json")
     if not facts:
         return None
     terms = tuple(facts["coefficients"])
@@ -553,50 +597,7 @@ def _read_best(folder: Path) -> BestModel | None:
     coef = np.array([facts["coefficients"][t] for t in terms])
     return BestModel(facts["perturbed_tf"], terms, coef, facts["intercept"], facts["alpha"], scale, facts["r2"])
 
-# %% ../nbs/12_artifacts.ipynb #da41f1e0
-def read_findings(
-    folder: Path,  # of the batch
-    name: str,  # factor
-    entry: dict,  # its state
-) -> tuple[dict, list[dict]]:  # its row of the summary, its rows of interactors.csv
-    "What the run directory of a factor holds."
-    first = dict(perturbed_tf=name, name=entry["name"], status=entry["state"], reason=entry["reason"], seconds=entry["seconds"])
-    first |= dict(directory=entry["directory"], report=entry["report"])
-    if entry["state"] not in FINISHED:
-        return first, []
-    run = folder / entry["directory"]
-    facts = _json(run / "run.json")
-    robust = read_csv(run / "interactor_significance" / "robust_fits.csv").set_index("interactor")
-    about = _json(run / "input_data" / "data_summary.json")
-    counts, found = facts["counts"], _survivors(run, facts, entry["name"], about["gene_names"], robust) if facts["survivors"] else []
-    row = dict(
-        n_genes=counts["genes"],
-        n_bound=counts["genes_bound"],
-        n_terms=counts["terms"],
-        n_kept_all_data=counts["terms_kept_all_data"],
-        n_kept_topn=counts.get("terms_kept_topn", 0),
-        n_survivors=counts["survivors"],
-        n_selected=counts["selected"],
-        n_beyond_main_effects=int(robust["beyond_main_effects"].astype(bool).sum()),
-        n_inference=len(facts["inference"]["selected"]) if "inference" in facts else None,
-        best_r2=_json(run / "best_all_data_model.json").get("r2"),
-        fits_per_second=_fits_per_second(facts, len(about["dropout_rounds"])),
-    )
-    if "null_permutations" in facts:
-        null = facts["null_permutations"]["survivors"]
-        row |= dict(
-            null_survivors=null["null_mean"],
-            null_survivors_error=null["null_error"],
-            null_fdr=null["fdr"],
-            null_fdr_error=null["fdr_error"],
-        )
-    return first | row, found
-
-
-def _json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
+# %% ../nbs/12_artifacts.ipynb #a2ec2782
 def _fits_per_second(
     facts: dict,  # run.json
     rounds: int,  # of dropout: each is n_bootstraps fits, too
@@ -609,8 +610,8 @@ def _fits_per_second(
 def _survivors(run: Path, facts: dict, shown: str, names: dict[str, str], robust: pd.DataFrame) -> list[dict]:
     tables = run / "interactor_significance"
     stages = {stage: _kept_intervals(run, stage, facts["parameters"][f"{stage}_ci_level"]) for stage in ("all_data", "topn")}
-    compared = read_csv(tables / "significance_results.csv").set_index("interactor")
-    selected = read_csv(tables / "final_selection.csv").set_index("term")["selected"].astype(bool)
+    compared = read_rows(tables / "significance_results.csv").set_index("interactor")
+    selected = read_rows(tables / "final_selection.csv").set_index("term")["selected"].astype(bool)
     rows = []
     for term in facts["survivors"]:
         other, beside = compared["variant"][term], robust.loc[term]
@@ -630,8 +631,47 @@ def _survivors(run: Path, facts: dict, shown: str, names: dict[str, str], robust
 
 
 def _kept_intervals(run: Path, stage: str, level: float) -> pd.DataFrame:
-    table = read_csv(run / f"{stage}_results" / "confidence_intervals.csv")
+    table = read_rows(run / f"{stage}_results" / "confidence_intervals.csv")
     return table[table["level"] == level].drop_duplicates("term").set_index("term")
 
-# %% ../nbs/12_artifacts.ipynb #1875af0c
+# %% ../nbs/12_artifacts.ipynb #da41f1e0
 FINISHED = ("done", "nothing_found")
+
+
+def read_findings(
+    folder: Path,  # of the batch
+    name: str,  # factor
+    entry: dict,  # its state
+) -> tuple[dict, list[dict]]:  # its row of the summary, its rows of interactors.csv
+    "What the run directory of a factor holds."
+    first = dict(perturbed_tf=name, name=entry["name"], status=entry["state"], reason=entry["reason"], seconds=entry["seconds"])
+    first |= dict(directory=entry["directory"], report=entry["report"])
+    if entry["state"] not in FINISHED:
+        return first, []
+    run = folder / entry["directory"]
+    facts = read_json(run / "run.json")
+    robust = read_rows(run / "interactor_significance" / "robust_fits.csv").set_index("interactor")
+    about = read_json(run / "input_data" / "data_summary.json")
+    counts, found = facts["counts"], _survivors(run, facts, entry["name"], about["gene_names"], robust) if facts["survivors"] else []
+    row = dict(
+        n_genes=counts["genes"],
+        n_bound=counts["genes_bound"],
+        n_terms=counts["terms"],
+        n_kept_all_data=counts["terms_kept_all_data"],
+        n_kept_topn=counts.get("terms_kept_topn", 0),
+        n_survivors=counts["survivors"],
+        n_selected=counts["selected"],
+        n_beyond_main_effects=int(robust["beyond_main_effects"].astype(bool).sum()),
+        n_inference=len(facts["inference"]["selected"]) if "inference" in facts else None,
+        best_r2=read_json(run / "best_all_data_model.json").get("r2"),
+        fits_per_second=_fits_per_second(facts, len(about["dropout_rounds"])),
+    )
+    if "null_permutations" in facts:
+        null = facts["null_permutations"]["survivors"]
+        row |= dict(
+            null_survivors=null["null_mean"],
+            null_survivors_error=null["null_error"],
+            null_fdr=null["fdr"],
+            null_fdr_error=null["fdr_error"],
+        )
+    return first | row, found

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from .artifacts import FINISHED, _json, json_text, read_findings, remove_stale, replace_file, settle, slug
+from .artifacts import FINISHED, json_text, read_findings, read_json, remove_stale, replace_file, settle, slug
 from .batch_tables import Factor, Sources, add_fingerprints, chosen_factors, counting_options, read_sources
 from .batch_workers import Cluster, Local
 from .config import BatchConfig, InputError
@@ -195,7 +195,7 @@ def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]
 
 def _state_before(folder: Path) -> dict | None:
     try:
-        return _json(folder / "batch.json")
+        return read_json(folder / "batch.json")
     except FileNotFoundError:
         return None
     except ValueError:
@@ -237,7 +237,7 @@ def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None
     if factor.reason:
         return entry | dict(state="not_applicable", reason=factor.reason)
     settle(target)
-    run = _json(target / "run.json") if (target / "run.json").is_file() else {}
+    run = read_json(target / "run.json") if (target / "run.json").is_file() else {}
     if target.exists() and not run.get("fingerprint") and not config.overwrite:
         raise InputError(f"{target} is not of a batch: choose another --output_dir, or --overwrite to replace it")
     if run.get("fingerprint") == factor.fingerprint and run["status"] == "done" and not again:
@@ -427,7 +427,7 @@ def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: flo
             if (target / "run.json").is_file():
                 break
             time.sleep(0.5)  # a shared file system may show late what another node wrote
-        batch.note(name, **_finished(target, _json(target / "run.json"), entry | about))
+        batch.note(name, **_finished(target, read_json(target / "run.json"), entry | about))
         return False
     if reply["kind"] == "full":
         batch.note(name, state="waiting", started=None)

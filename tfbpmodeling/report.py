@@ -387,11 +387,14 @@ def run_to_directory(
 ) -> tuple[Path, RunResult]:  # the run directory and what is in it
     "One run, from files to a complete run directory."
     started, tables = datetime.now(), in_batch.tables if in_batch else ""
-    target = dataclasses.replace(config, overwrite=config.overwrite or in_batch is not None), started, in_batch and in_batch.name
+    target = Path(config.output_dir) / (in_batch.name if in_batch else run_name(config, started))
     notebook = None if config.no_report else read_notebook(config.notebook)
     if config.notebook and (config.no_report or data is not None):
         raise InputError("--notebook runs on files and makes the report: leave out --no_report, and tables in memory")
-    with run_directory(*target) as folder, log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level):
+    with (
+        run_directory(target, config.overwrite or in_batch is not None) as folder,
+        log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level),
+    ):
         try:
             from_files, data = data is None, load_modeling_data(config, tables) if data is None else data
             if notebook is None or not from_files:
@@ -413,7 +416,7 @@ def run_to_directory(
             partial_page(folder, config.perturbed_tf, error)
             write_manifest(folder, config, started, data.inputs if data else (), error=error)
             raise error
-    return Path(config.output_dir) / (target[2] or run_name(config, started)), result
+    return target, result
 
 
 def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress, started: datetime) -> RunResult:

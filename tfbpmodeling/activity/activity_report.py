@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import logging
 import numpy as np
 import pandas as pd
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from .activity_figures import activity_figures
 from tfbpmodeling.activity.activity_result import (
@@ -29,7 +28,7 @@ from tfbpmodeling.activity.activity_result import (
     truth_scores,
     verdict,
 )
-from ..artifacts import run_directory, versions, write_csv, write_json
+from ..artifacts import manifest, run_directory, versions, write_rows
 from ..config import InputError
 from ..figures import FigureSpec
 from ..html import Block, block_table, interval, number
@@ -193,15 +192,8 @@ def write_activity_manifest(
     error: BaseException | None = None,
 ) -> None:
     "run.json."
-    status = "done" if error is None else "interrupted" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"
-    facts = dict(version=importlib.metadata.version("tfbpmodeling"), command="motif_activity", status=status)
-    facts |= dict(started=started.astimezone(UTC).isoformat(timespec="seconds"), finished=datetime.now(UTC).isoformat(timespec="seconds"))
-    facts |= dict(parameters=dataclasses.asdict(config), inputs=[dataclasses.asdict(i) for i in inputs])
-    if error is not None:
-        facts["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
-    if result is not None:
-        facts |= _findings(result)
-    write_json(folder / "run.json", facts | dict(versions=versions()))
+    about = dict(command="motif_activity", parameters=dataclasses.asdict(config))
+    manifest(folder, about, started, inputs, error, _findings(result) if result is not None else None)
 
 
 def _findings(result: MotifActivity) -> dict:
@@ -231,7 +223,7 @@ def _findings(result: MotifActivity) -> dict:
 def write_motif_activity(folder: Path, result: MotifActivity, started: datetime) -> None:
     "Every result file; run.json last."
     for name, table in result_tables(result).items():
-        write_csv(folder / f"{name}.csv", table, index=True)
+        write_rows(folder / f"{name}.csv", table, index=True)
     write_activity_manifest(folder, result.config, started, result.tables.inputs, result)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #8cef6ddc
@@ -263,12 +255,11 @@ def motif_activity_to_directory(
     if not config.output_dir:
         raise InputError("--output_dir is empty: name a folder for the results")
     started, target = datetime.now(), Path(config.output_dir)
-    place = dataclasses.replace(config, output_dir=str(target.parent))
     if target.is_dir() and not any(target.iterdir()):
         target.rmdir()
     way_out = "name another --output_dir, or add --overwrite to replace it"
     with (
-        run_directory(place, started, target.name, way_out) as folder,
+        run_directory(target, config.overwrite, way_out) as folder,
         log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level),
     ):
         tables = None

@@ -15,13 +15,12 @@ import numpy as np
 import pandas as pd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from matplotlib.figure import Figure
 from pathlib import Path
 from sklearn.metrics import roc_auc_score
-from types import SimpleNamespace
 from typing import NamedTuple
-from ..artifacts import run_directory, versions, write_json
+from ..artifacts import manifest, run_directory, versions, write_json
 from ..config import InputError, check_options, option
 from ..figures import FigureSpec, WIDTH, drawing_style
 from ..html import Block, block_table
@@ -457,7 +456,7 @@ def tfbs_to_directory(
         read_motifs(config.motifs)
     notebook = import_nbformat().reads(master_notebook(TFBS_MASTER), as_version=4)
     with (
-        run_directory(SimpleNamespace(output_dir=str(target.parent), overwrite=config.overwrite), name=target.name) as folder,
+        run_directory(target, config.overwrite) as folder,
         log_file(folder / "tfbs.log"),
     ):
         try:
@@ -476,12 +475,10 @@ def tfbs_to_directory(
 
 
 def _write_manifest(folder: Path, config: TfbsConfig, started: datetime, error: BaseException | None = None) -> None:
-    extra = {p: importlib.metadata.version(p) for p in ("torch", "tangermeme", "memelite")}
-    facts = dict(version=importlib.metadata.version("tfbpmodeling"), command="tfbs", status="failed" if error else "done")
-    facts |= dict(started=started.astimezone(UTC).isoformat(timespec="seconds"), finished=datetime.now(UTC).isoformat(timespec="seconds"))
-    inputs = [dataclasses.asdict(input_file(o, getattr(config, o))) for o in ("sequences", "labels", "motifs") if getattr(config, o)]
-    facts |= dict(parameters=dataclasses.asdict(config), inputs=inputs, versions=versions() | extra)
-    write_json(folder / "run.json", facts | ({"error": f"{type(error).__name__}: {error}"} if error else {}))
+    given = [option for option in ("sequences", "labels", "motifs") if getattr(config, option)]
+    inputs = tuple(input_file(option, getattr(config, option)) for option in given)
+    about = dict(command="tfbs", parameters=dataclasses.asdict(config))
+    manifest(folder, about, started, inputs, error, packages=("torch", "tangermeme", "memelite"))
 
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #d32c1a81
 @dataclass(frozen=True)
