@@ -23,7 +23,7 @@ from tfbpmodeling.activity.activity_result import (
     motif_activity,
     result_tables,
     selection_table,
-    share,
+    explained_share,
     sharing_sentence,
     truth_scores,
     verdict,
@@ -47,9 +47,9 @@ from tfbpmodeling.notebook_runner import (
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'HEAD', 'ABOUT', 'PLOTS', 'ACTIVITY_MASTER', 'movers_block', 'activity_summary', 'activity_data_block',
-           'selection_block', 'conditions_block', 'explained_block', 'activity_about_block', 'write_activity_manifest',
-           'write_motif_activity', 'activity_files', 'motif_activity_to_directory']
+__all__ = ['log', 'FIRST_SCREEN', 'ABOUT_BLOCK', 'PLOTS', 'ACTIVITY_MASTER', 'movers_block', 'activity_summary',
+           'activity_data_block', 'selection_block', 'conditions_block', 'explained_block', 'activity_about_block',
+           'write_activity_manifest', 'write_motif_activity', 'activity_files', 'motif_activity_to_directory']
 
 # %% ../../nbs/activity/45_activity_report.ipynb #576c690d
 def movers_block(result: MotifActivity, most: int = 40) -> Block:
@@ -69,7 +69,7 @@ def movers_block(result: MotifActivity, most: int = 40) -> Block:
     return block_table(pd.DataFrame(rows, columns=columns), caption, most)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #0993e58b
-HEAD = """\
+FIRST_SCREEN = """\
 <header class="top"><p class="kicker">Which factors are active in which condition?</p><h1>Motif activity</h1>\
 <p class="verdict">{{ verdict }}</p></header>\
 <ol class="funnel">{% for value, name in counts %}<li{% if loop.index > 3 %} class=end{% endif %}><b>{{ value }}</b>{{ name }}</li>{% endfor %}</ol>\
@@ -97,13 +97,13 @@ def activity_summary(result: MotifActivity) -> Block:
         (len(result.tfs), "TFs"),
         (len(result.conditions), "conditions"),
         (int((summary["n_clear"] > 0).sum()), "TFs clearly active"),
-        (share(r2["fitted"]), "explained, genes of the fit"),
-        (share(r2["held_out"]), "explained, held-out genes"),
+        (explained_share(r2["fitted"]), "explained, genes of the fit"),
+        (explained_share(r2["held_out"]), "explained, held-out genes"),
     ]
     dropped = [f"{len(genes)} {reason}" for reason, genes in tables.dropped.items() if genes]
     inputs = [(i.option.removesuffix("_file"), Path(i.path).name, i.sha256[:10]) for i in tables.inputs]
     return _filled(
-        HEAD,
+        FIRST_SCREEN,
         verdict=verdict(result),
         counts=counts,
         movers=movers_block(result, 10),
@@ -165,7 +165,7 @@ def explained_block(result: MotifActivity) -> Block:
     return block_table(pd.DataFrame(rows, columns=["R², all conditions", model_name(result.fit), "ridge"]))
 
 # %% ../../nbs/activity/45_activity_report.ipynb #94bfabc0
-ABOUT = """\
+ABOUT_BLOCK = """\
 <h3>Parameters</h3>{{ parameters.html | safe }}<h3>Inputs</h3>{{ inputs.html | safe }}\
 <h3>Versions</h3><p class="small">{{ versions }}</p>"""
 
@@ -176,7 +176,7 @@ def activity_about_block(result: MotifActivity) -> Block:
     rows = [(name, "" if value is None else str(value), value != default[name]) for name, value in given.items()]
     inputs = [(i.option, i.path, i.sha256) for i in result.tables.inputs]
     return _filled(
-        ABOUT,
+        ABOUT_BLOCK,
         parameters=block_table(pd.DataFrame(rows, columns=["option", "value", "changed"])),
         inputs=block_table(pd.DataFrame(inputs, columns=["option", "file", "SHA-256"])),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),

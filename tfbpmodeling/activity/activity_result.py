@@ -44,7 +44,7 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'MotifActivityConfig', 'ActivityTables', 'make_activity_tables', 'load_activity_tables', 'movement',
-           'MotifActivity', 'tf_summary', 'fit_tables', 'model_name', 'share', 'verdict', 'sharing_sentence',
+           'MotifActivity', 'tf_summary', 'fit_tables', 'model_name', 'explained_share', 'verdict', 'sharing_sentence',
            'selection_table', 'fit_warnings', 'truth_scores', 'motif_activity', 'result_tables']
 
 # %% ../../nbs/activity/43_activity_result.ipynb #af54a9f9
@@ -303,7 +303,8 @@ def model_name(fit: ActivityFit) -> str:
     return f"the mixed model ({v} activities, {n} noise)"
 
 
-def share(r2: float) -> str:
+def explained_share(r2: float) -> str:
+    "R² as a percentage for a sentence."
     return f"{100 * r2:.1f} %" if r2 > 0 else "nothing"
 
 
@@ -316,9 +317,9 @@ def verdict(result: MotifActivity) -> str:
     else:
         first = f"{top['name']} is the most active of {len(table)} TFs; {clear} are clearly active"
     model = model_name(result.fit)
-    second = f"Binding explains {share(r2['held_out'])} of the variance of held-out genes, by {model}"
+    second = f"Binding explains {explained_share(r2['held_out'])} of the variance of held-out genes, by {model}"
     if not result.is_ridge:
-        second += f"; by ridge {share(r2['held_out_ridge'])}"
+        second += f"; by ridge {explained_share(r2['held_out_ridge'])}"
     return f"{first}. {second}."
 
 
