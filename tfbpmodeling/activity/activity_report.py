@@ -19,12 +19,12 @@ from tfbpmodeling.activity.activity_result import (
     MotifActivityConfig,
     fit_warnings,
     load_activity_tables,
-    model_words,
+    model_name,
     motif_activity,
     result_tables,
     selection_table,
     share,
-    sharing_words,
+    sharing_sentence,
     truth_scores,
     verdict,
 )
@@ -61,18 +61,18 @@ def movers_block(result: MotifActivity, most: int = 40) -> Block:
         for r in table.itertuples(index=False)
     ]  # fmt: skip
     columns = ["TF", "moves by", "strongest in", "activity there", "95\u00a0% interval", "z", "conditions where clear"]
-    words = (
+    caption = (
         "The factors whose activity moves most: standard deviation over the conditions."
         if len(result.conditions) > 1
         else "The most active factors."
     )
-    return block_table(pd.DataFrame(rows, columns=columns), words, most)
+    return block_table(pd.DataFrame(rows, columns=columns), caption, most)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #0993e58b
 HEAD = """\
 <header class="top"><p class="kicker">Which factors are active in which condition?</p><h1>Motif activity</h1>\
 <p class="verdict">{{ verdict }}</p></header>\
-<ol class="funnel">{% for value, words in counts %}<li{% if loop.index > 3 %} class=end{% endif %}><b>{{ value }}</b>{{ words }}</li>{% endfor %}</ol>\
+<ol class="funnel">{% for value, name in counts %}<li{% if loop.index > 3 %} class=end{% endif %}><b>{{ value }}</b>{{ name }}</li>{% endfor %}</ol>\
 {{ movers.html | safe }}<p>{{ sharing }}</p>\
 {% if truth %}<div class="truth"><p>These tables were generated, so the true activities are known: correlation with them \
 <b>{{ "%.3f" | format(truth.correlation) }}</b>, by ridge {{ "%.3f" | format(truth.ridge_correlation) }}; \
@@ -107,7 +107,7 @@ def activity_summary(result: MotifActivity) -> Block:
         verdict=verdict(result),
         counts=counts,
         movers=movers_block(result, 10),
-        sharing=sharing_words(result),
+        sharing=sharing_sentence(result),
         truth=None if result.truth is None else truth_scores(result),
         notes=[*tables.warnings, *fit_warnings(result)],
         left_out=", ".join(dropped) or "no gene",
@@ -137,7 +137,7 @@ def selection_block(result: MotifActivity) -> Block:
             "chosen": table["chosen"],
         }
     )
-    parts = dict(table=block_table(shown_table, "Smallest AIC first."), sharing=sharing_words(result))
+    parts = dict(table=block_table(shown_table, "Smallest AIC first."), sharing=sharing_sentence(result))
     return _filled("{{ table.html | safe }}<p>{{ sharing }}</p>", **parts)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #0465f8db
@@ -146,8 +146,8 @@ def conditions_block(result: MotifActivity, most: int = 5) -> Block:
     z, rows = result.fit.activities.z, []
     for c, name in enumerate(result.conditions):
         order = np.argsort(-np.abs(z[:, c]), kind="stable")[:most]
-        words = ", ".join(f"{result.tables.name(result.tfs[t])} {number(float(z[t, c]))}" for t in order)
-        rows.append((str(name), words, int((np.abs(z[:, c]) > result.z_limit).sum())))
+        largest = ", ".join(f"{result.tables.name(result.tfs[t])} {number(float(z[t, c]))}" for t in order)
+        rows.append((str(name), largest, int((np.abs(z[:, c]) > result.z_limit).sum())))
     return block_table(
         pd.DataFrame(rows, columns=["condition", "largest z", "clear"]),
         f"z is activity over its standard deviation; clear: beyond ±{result.z_limit:.2f}.",
@@ -159,10 +159,10 @@ def explained_block(result: MotifActivity) -> Block:
     "R² of all conditions together."
     r2 = result.totals
     rows = [
-        (words, f"{100 * r2[name]:.1f} %", f"{100 * r2[other]:.1f} %")
-        for words, name, other in (("genes of the fit", "fitted", "fitted_ridge"), ("held-out genes", "held_out", "held_out_ridge"))
+        (genes, f"{100 * r2[name]:.1f} %", f"{100 * r2[other]:.1f} %")
+        for genes, name, other in (("genes of the fit", "fitted", "fitted_ridge"), ("held-out genes", "held_out", "held_out_ridge"))
     ]
-    return block_table(pd.DataFrame(rows, columns=["R², all conditions", model_words(result.fit), "ridge"]))
+    return block_table(pd.DataFrame(rows, columns=["R², all conditions", model_name(result.fit), "ridge"]))
 
 # %% ../../nbs/activity/45_activity_report.ipynb #94bfabc0
 ABOUT = """\
