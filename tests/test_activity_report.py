@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.activity.activity_figures import activity_figures, condition_axis
+from tfbpmodeling.activity.activity_figures import activity_figures, activity_heatmap, condition_axis
 from tfbpmodeling.activity.activity_report import ACTIVITY_MASTER, motif_activity_to_directory
 from tfbpmodeling.activity.activity_result import (
     MotifActivityConfig,
@@ -285,6 +285,22 @@ def test_a_failure_of_ours_keeps_what_was_done(tmp_path, data, capsys, monkeypat
     assert "ZeroDivisionError" in capsys.readouterr().err and [p.name for p in tmp_path.iterdir()] == ["out.failed"]
     facts = json.loads((tmp_path / "out.failed" / "run.json").read_text())
     assert facts["status"] == "failed" and "ZeroDivisionError" in facts["error"] and len(facts["inputs"]) == 2
+
+
+def test_the_heat_map_shows_sign_and_marks_what_is_clear(data):
+    _, folder = data
+    result = motif_activity(config(folder))
+    _, ax, scale = activity_heatmap(result, most=12).axes
+    values = ax.collections[0]
+    low, high = values.get_clim()
+    assert low == -high == -np.abs(values.get_array()).max() and scale.get_ylabel() == "activity"
+    named = [label.get_text() for label in ax.get_yticklabels()]
+    assert set(named) == set(result.summary.nsmallest(12, "rank")["tf"])
+    shown = result.activity.loc[named].to_numpy()
+    assert np.allclose(np.asarray(values.get_array()).reshape(shown.shape), shown)
+    z = result.frame(result.fit.activities.z).loc[named].to_numpy()
+    clear = {(int(x), int(y)) for x, y in ax.collections[1].get_offsets()}
+    assert clear == {(c, r) for r, c in zip(*np.nonzero(np.abs(z) > result.z_limit))} and clear
 
 
 def test_the_report_command_knows_its_own_runs(tmp_path, data, undrawn):

@@ -82,7 +82,9 @@ def test_a_notebook_is_a_lesson(notebook):
     assert notebook.before_an_example <= 60, "more than 60 exported lines go by before an executed example"
 
 
-ONE_ON_PURPOSE = {"lasso.py"}  # objective to estimator on one page: split, its reader and the names of its cached kernels would lose more than they gain
+ONE_ON_PURPOSE = {
+    "lasso.py"
+}  # objective to estimator on one page: split, its reader and the names of its cached kernels would lose more than they gain
 
 
 @pytest.mark.parametrize("module", modules(), ids=str)

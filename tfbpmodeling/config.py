@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET',
-           'LARGEST_SEED', 'NUMBERS', 'InputError', 'did_you_mean', 'one_of', 'choose', 'names_from_line', 'listed',
-           'n_of', 'edges_from_line', 'line_from_edges', 'option', 'check_bounds', 'Config', 'check_options',
-           'BatchConfig']
+__all__ = ['READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS',
+           'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'InputError', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of',
+           'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual',
+           'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 class InputError(ValueError):
@@ -52,6 +52,21 @@ def choose(
     if value not in choices:
         raise InputError(f"--{option} {value}: {one_of(value, choices)}")
 
+# %% ../nbs/00_config.ipynb #1ec2fea2
+def listed(
+    names: Iterable[str],  # names as they are to be shown; map(repr, names) puts quotes around them
+    most: int = 8,  # so many are named
+) -> str:  # "a, b and 3 more"
+    "Names for a sentence: the first ones, then how many more there are."
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+# %% ../nbs/00_config.ipynb #62260311
+def n_of(n: int, what: str) -> str:
+    "1 factor, 2 factors, 1,200 factors."
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+
 # %% ../nbs/00_config.ipynb #67e37794
 def names_from_line(
     line: str | Iterable[str] | None,  # one CSV line, or the names themselves
@@ -68,45 +83,31 @@ def names_from_line(
         raise InputError(f"--{option} {line!r} is not one CSV line ({e}): close every quote, or leave quotes out") from None
     return tuple(name.strip() for row in rows for name in row if name.strip())
 
-# %% ../nbs/00_config.ipynb #1ec2fea2
-def listed(
-    names: Iterable[str],  # names as they are to be shown; map(repr, names) puts quotes around them
-    most: int = 8,  # so many are named
-) -> str:  # "a, b and 3 more"
-    "Names for a sentence: the first ones, then how many more there are."
-    names = list(names)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
-
-# %% ../nbs/00_config.ipynb #62260311
-def n_of(n: int, what: str) -> str:
-    "1 factor, 2 factors, 1,200 factors."
-    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
+# %% ../nbs/00_config.ipynb #ad64ce16
+def line_from_names(
+    names: Iterable[str],
+) -> str:  # one CSV line
+    "Write names the way the command takes them: quotes where a name needs them."
+    return ",".join('"' + name.replace('"', '""') + '"' if set(name) & set(',"\n') else name for name in names)
 
 # %% ../nbs/00_config.ipynb #e3b4a913
 def edges_from_line(
     line: str | Iterable[float],  # "0,8,12,np.inf" or the numbers
+    option: str = "bins",  # the option's name, for the message
 ) -> tuple[float, ...]:  # increasing edges, at least two
     "Read the edges of the strata."
-    words = names_from_line(line, "bins") if isinstance(line, str) else tuple(line)
-    shown = line if isinstance(line, str) else ",".join(map(str, words))
+    given = names_from_line(line, option) if isinstance(line, str) else tuple(line)
+    shown = line if isinstance(line, str) else ",".join(map(str, given))
     rule = "edges are increasing numbers, at least two, such as 0,8,12,np.inf"
-    try:
-        edges = tuple(float(str(word).strip().removeprefix("np.")) for word in words)
-    except ValueError:
-        bad = next(w for w in words if not _is_number(w))
-        raise InputError(f"--bins {shown}: {str(bad)!r} is not a number: {rule}") from None
+    edges = []
+    for edge in given:
+        try:
+            edges.append(float(str(edge).strip().removeprefix("np.")))
+        except ValueError:
+            raise InputError(f"--{option} {shown}: {str(edge)!r} is not a number: {rule}") from None
     if len(edges) < 2 or any(not low < high for low, high in zip(edges, edges[1:])):
-        raise InputError(f"--bins {shown}: {rule}")
-    return edges
-
-
-def _is_number(word) -> bool:
-    try:
-        float(str(word).strip().removeprefix("np."))
-    except ValueError:
-        return False
-    return True
+        raise InputError(f"--{option} {shown}: {rule}")
+    return tuple(edges)
 
 
 def line_from_edges(
@@ -117,48 +118,131 @@ def line_from_edges(
 
 # %% ../nbs/00_config.ipynb #18469ff9
 def option(
-    default: Any,  # the value when nothing is said; dataclasses.MISSING makes the option required
+    default: Any,  # the value when nothing is given; dataclasses.MISSING makes the option required
     help: str,  # one or two sentences for --help, the docs and the notebook
     group: str,  # heading under which --help lists it; "": understood, not listed
     low: float | None = None,  # smallest possible value
     high: float | None = None,  # largest possible value
     open_interval: bool = False,  # True: low and high themselves are impossible
-    published: tuple[float, float] | None = None,  # usual range; outside it a warning
     choices: tuple[str, ...] | None = None,  # the only values that are possible
     metavar: str | None = None,  # how --help names the value
 ):  # a dataclass field
     "Declare one option."
-    meta = dict(
-        help=help,
-        group=group,
-        low=low,
-        high=high,
-        open_interval=open_interval,
-        published=published,
-        choices=choices,
-        metavar=metavar,
-    )
-    return field(default=default, metadata=meta)
+    bounds = dict(low=low, high=high, open_interval=open_interval, choices=choices)
+    return field(default=default, metadata=dict(help=help, group=group, metavar=metavar, published=None) | bounds)
+
+# %% ../nbs/00_config.ipynb #262c62f3
+def published(
+    low: float,
+    high: float,
+    declared: dataclasses.Field,  # what `option` made
+):  # a dataclass field
+    "The option with the range that the authors publish: outside it there is a warning."
+    return field(default=declared.default, metadata={**declared.metadata, "published": (low, high)})
+
+
+def unusual(
+    options: Any,  # a dataclass made of `option` fields
+) -> list[str]:
+    "One sentence for each value outside its usual range."
+    found = []
+    for f in dataclasses.fields(options):
+        low, high = f.metadata["published"] or (-math.inf, math.inf)
+        value = getattr(options, f.name)
+        if f.metadata["published"] and not low <= value <= high:
+            found.append(f"--{f.name} {value:g} is outside the usual range {low:g} to {high:g}")
+    return found
+
+# %% ../nbs/00_config.ipynb #3f762397
+def _switch(value: Any, name: str) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"--{name} {value!r}: it is a switch, True or False")
+    return value
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
+        raise InputError(f"--{name} {value!r}: it must be text")
+    return str(value)
+
+
+def _finite(value: Any) -> float:
+    "The number, NaN where there is none."
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def _number(value: Any, name: str) -> float:
+    if math.isnan(number := _finite(value)):
+        raise InputError(f"--{name} {value}: it must be a number")
+    return number
+
+
+def _whole_number(value: Any, name: str) -> int:
+    number = _finite(value)
+    if math.isnan(number) or number != int(number):
+        raise InputError(f"--{name} {value}: it must be a whole number")
+    return int(value) if isinstance(value, int) else int(number)
+
+# %% ../nbs/00_config.ipynb #93864b08
+READERS = {
+    "bool": _switch,
+    "int": _whole_number,
+    "float": _number,
+    "str": _text,
+    "tuple[str, ...]": names_from_line,
+    "tuple[float, ...]": edges_from_line,
+}  # type of an option -> its reader
+
+
+def read_value(
+    declared: dataclasses.Field,  # a field made by `option`
+    value: Any,  # what was given
+) -> Any:  # the value in the option's type
+    "Read one option's value. `InputError` where it is of another type."
+    kind = declared.type.removesuffix(" | None")
+    if value is None and kind != declared.type:
+        return None
+    return READERS[kind](value, declared.name)
 
 # %% ../nbs/00_config.ipynb #d7bf4c94
 def check_bounds(
     name: str,  # option
-    value: Any,  # what was given
+    value: Any,  # of the option's type
     meta: dict,  # the metadata that `option` wrote
 ) -> None:
     "Refuse an impossible value of one option."
-    low, high, choices = meta["low"], meta["high"], meta["choices"]
-    if choices:
-        choose(name, value, choices)
+    if meta["choices"]:
+        choose(name, value, meta["choices"])
+    low, high = meta["low"], meta["high"]
     if value is None or (low is None and high is None):
         return
-    inside = (low < value < high) if meta["open_interval"] else (low is None or low <= value) and (high is None or value <= high)
-    if not inside:
-        if meta["open_interval"]:
-            rule = f"between {low:g} and {high:g}, the ends excluded"
-        else:
-            rule = f"at least {low:g}" if high is None else f"from {low:.10g} to {high:.10g}"
+    if meta["open_interval"]:
+        possible, rule = low < value < high, f"between {low:g} and {high:g}, the ends excluded"
+    else:
+        possible = (low is None or low <= value) and (high is None or value <= high)
+        rule = f"at least {low:g}" if high is None else f"from {low:.10g} to {high:.10g}"
+    if not possible:
         raise InputError(f"--{name} {value}: it must be {rule}")
+
+
+def check_options(
+    options: Any,  # a dataclass made of `option` fields, such as Config
+) -> None:
+    "Bring every field to its type and refuse impossible values; called by __post_init__."
+    for f in dataclasses.fields(options):
+        value = read_value(f, getattr(options, f.name))
+        object.__setattr__(options, f.name, value)
+        check_bounds(f.name, value, f.metadata)
+
+# %% ../nbs/00_config.ipynb #8bb89a27
+def check_file_name_part(name: str, value: str) -> None:
+    "Refuse text that cannot be part of a folder's name."
+    if any(c in value for c in "/\\\0"):
+        raise InputError(f"--{name} {value!r} contains a path separator: it becomes part of a folder's name, so leave out / and \\")
 
 # %% ../nbs/00_config.ipynb #cffd3d83
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value
@@ -171,14 +255,6 @@ TOPN_SEED_OFFSET = 10  # stage 4 draws its resamples with the run's seed plus th
 LARGEST_SEED = 2**32 - 1 - TOPN_SEED_OFFSET  # numpy's seeds end at 2³² − 1, and stage 4 needs one too
 
 # %% ../nbs/00_config.ipynb #7c354809
-NUMBERS = {
-    "int": int,
-    "float": float,
-    "int | None": int,
-    "float | None": float,
-}  # how a number option is read from text
-
-
 @dataclass(frozen=True)
 class Config:
     "Every option of a run: one perturbed factor, from two tables to a run directory."
@@ -225,13 +301,16 @@ class Config:
         "input",
         choices=TRANSFORMS,
     )
-    n_bootstraps: int = option(
-        1000,
-        "Number of bootstrap resamples of the genes in stages 2 and 4.",
-        "model",
-        low=1,
-        published=(100, 10000),
-        metavar="N",
+    n_bootstraps: int = published(
+        100,
+        10000,
+        option(
+            1000,
+            "Number of bootstrap resamples of the genes in stages 2 and 4.",
+            "model",
+            low=1,
+            metavar="N",
+        ),
     )
     random_state: int | None = option(
         None,
@@ -257,33 +336,42 @@ class Config:
         "model",
         metavar="EDGES",
     )
-    all_data_ci_level: float = option(
-        ALL_DATA_CI_LEVEL,
-        "Stage 2: a term is kept when its bootstrap interval at this level (percent) excludes zero.",
-        "model",
-        low=0,
-        high=100,
-        open_interval=True,
-        published=(80, 99.9),
-        metavar="PERCENT",
+    all_data_ci_level: float = published(
+        80,
+        99.9,
+        option(
+            ALL_DATA_CI_LEVEL,
+            "Stage 2: a term is kept when its bootstrap interval at this level (percent) excludes zero.",
+            "model",
+            low=0,
+            high=100,
+            open_interval=True,
+            metavar="PERCENT",
+        ),
     )
-    topn_ci_level: float = option(
-        TOPN_CI_LEVEL,
-        "Stage 4: the same for the top-N genes.",
-        "model",
-        low=0,
-        high=100,
-        open_interval=True,
-        published=(80, 99.9),
-        metavar="PERCENT",
+    topn_ci_level: float = published(
+        80,
+        99.9,
+        option(
+            TOPN_CI_LEVEL,
+            "Stage 4: the same for the top-N genes.",
+            "model",
+            low=0,
+            high=100,
+            open_interval=True,
+            metavar="PERCENT",
+        ),
     )
-    max_iter: int = option(
-        10000,
-        "Most solver steps for one lasso path. A path that needs more is counted and reported as not converged.",
-        "model",
-        low=1,
-        published=(1000, 100000),
-        metavar="N",
+    max_iter: int = published(
+        1000,
+        100000,
+        option(
+            10000,
+            "Most solver steps for one lasso path. A path that needs more is counted and reported as not converged.",
+            "model",
+            low=1,
+            metavar="N",
+        ),
     )
     top_n: int = option(
         600,
@@ -297,15 +385,18 @@ class Config:
         "Stage 2: before the final fit, drop terms in rounds until the set of kept terms no longer changes.",
         "model",
     )
-    stabilization_ci_start: float = option(
-        50.0,
-        "Level (percent) at which the dropout rounds keep a term.",
-        "model",
-        low=0,
-        high=100,
-        open_interval=True,
-        published=(50, 95),
-        metavar="PERCENT",
+    stabilization_ci_start: float = published(
+        50,
+        95,
+        option(
+            50.0,
+            "Level (percent) at which the dropout rounds keep a term.",
+            "model",
+            low=0,
+            high=100,
+            open_interval=True,
+            metavar="PERCENT",
+        ),
     )
     row_max: bool = option(
         False,
@@ -395,76 +486,18 @@ class Config:
                 f"--stabilization_ci_start {self.stabilization_ci_start:g} is above --all_data_ci_level {self.all_data_ci_level:g}: "
                 "the dropout rounds must be the more lenient ones"
             )
-        _check_file_name_part("perturbed_tf", self.perturbed_tf)
-        _check_file_name_part("output_suffix", self.output_suffix)
+        check_file_name_part("perturbed_tf", self.perturbed_tf)
+        check_file_name_part("output_suffix", self.output_suffix)
 
     def to_dict(self) -> dict:
         "The options as JSON types: lists as one CSV line, as the command takes them."
-        return {f.name: _plain(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)}
+        lines = {"tuple[str, ...]": line_from_names, "tuple[float, ...]": line_from_edges}
+        values = ((f, getattr(self, f.name)) for f in dataclasses.fields(self))
+        return {f.name: lines[f.type](value) if f.type in lines else value for f, value in values}
 
     def unusual(self) -> list[str]:
-        "One sentence for each value outside its published range."
-        rows = ((f, getattr(self, f.name)) for f in dataclasses.fields(self) if f.metadata["published"])
-        return [
-            f"--{f.name} {value:g} is outside the usual range {f.metadata['published'][0]:g} to {f.metadata['published'][1]:g}"
-            for f, value in rows
-            if not f.metadata["published"][0] <= value <= f.metadata["published"][1]
-        ]
-
-# %% ../nbs/00_config.ipynb #93864b08
-def check_options(
-    options: Any,  # a dataclass made of `option` fields, such as Config
-) -> None:
-    "Bring every field to its type and refuse impossible values; called by __post_init__."
-    for f in dataclasses.fields(options):
-        value = _typed(f, getattr(options, f.name))
-        object.__setattr__(options, f.name, value)
-        check_bounds(f.name, value, f.metadata)
-
-
-def _typed(f: dataclasses.Field, value: Any) -> Any:
-    "The value in its option's type; an InputError where it has another one."
-    if f.name == "bins":
-        return edges_from_line(value)
-    if f.type.startswith("tuple[str"):
-        return names_from_line(value, f.name)
-    if f.type == "bool":
-        if not isinstance(value, bool):
-            raise InputError(f"--{f.name} {value!r}: it is a switch, True or False")
-        return value
-    if value is None and f.type.endswith("None"):
-        return None
-    if f.type in NUMBERS:
-        return _number(f, value)
-    if not isinstance(value, str) and not hasattr(value, "__fspath__"):
-        raise InputError(f"--{f.name} {value!r}: it must be text")
-    return str(value)
-
-
-def _number(f: dataclasses.Field, value: Any) -> int | float:
-    kind = NUMBERS[f.type]
-    word = "a whole number" if kind is int else "a number"
-    try:
-        number = float(value) if not isinstance(value, bool) else math.nan
-    except (TypeError, ValueError):
-        number = math.nan
-    if not math.isfinite(number) or (kind is int and number != int(number)):
-        raise InputError(f"--{f.name} {value}: it must be {word}")
-    return kind(value) if kind is not int or isinstance(value, int) else int(number)
-
-
-def _plain(name: str, value: Any) -> Any:
-    "One option's value as a JSON type."
-    if name == "bins":
-        return line_from_edges(value)
-    if isinstance(value, tuple):
-        return ",".join('"' + v.replace('"', '""') + '"' if set(v) & set(',"\n') else v for v in value)
-    return value
-
-# %% ../nbs/00_config.ipynb #8bb89a27
-def _check_file_name_part(name: str, value: str) -> None:
-    if any(c in value for c in "/\\\0"):
-        raise InputError(f"--{name} {value!r} contains a path separator: it becomes part of a folder's name, so leave out / and \\")
+        "One sentence for each value outside its usual range."
+        return unusual(self)
 
 # %% ../nbs/00_config.ipynb #1ea2ca8a
 @dataclass(frozen=True)
@@ -560,6 +593,6 @@ class BatchConfig(Config):
         predictors_file: str,
     ) -> Config:
         "The options of one TF's run."
-        said = {f.name: getattr(self, f.name) for f in dataclasses.fields(Config)}
+        of_a_run = {f.name: getattr(self, f.name) for f in dataclasses.fields(Config)}
         files = dict(response_file=response_file, predictors_file=predictors_file)
-        return Config(**said | files | dict(perturbed_tf=name, random_state=seed, n_cpus=self.threads, overwrite=False))
+        return Config(**of_a_run | files | dict(perturbed_tf=name, random_state=seed, n_cpus=self.threads, overwrite=False))

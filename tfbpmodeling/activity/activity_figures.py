@@ -206,17 +206,17 @@ def goodness(result: MotifActivity) -> Figure:
     "R² by condition, and observed against fitted response."
     fig = Figure(figsize=(WIDTH, 3.1), dpi=100)
     left, right = styled(fig.add_axes([0.09, 0.16, 0.5, 0.66])), styled(fig.add_axes([0.7, 0.16, 0.28, 0.66]))
-    x, label = condition_axis(result.conditions)
+    x, axis_label = condition_axis(result.conditions)
     looks = {
         "fitted": ("genes of the fit", "-", BLUE, "o"),
         "held_out": ("held-out genes", "-", BLUE, "s"),
         "held_out_ridge": ("held-out, ridge", "--", ORANGE, "^"),
     }
-    for name, (words, line, colour, marker) in looks.items():
+    for name, (label, line, colour, marker) in looks.items():
         fill = "white" if name == "fitted" else colour
-        left.plot(x, result.explained[name], ls=line, color=colour, marker=marker, ms=4, mfc=fill, lw=1, label=words)
+        left.plot(x, result.explained[name], ls=line, color=colour, marker=marker, ms=4, mfc=fill, lw=1, label=label)
     left.axhline(0, color=GREY, lw=0.7)
-    left.set(xlabel=label, ylabel="R²")
+    left.set(xlabel=axis_label, ylabel="R²")
     legend_above(left)
     Y, M = result.tables.response.to_numpy(), result.tables.predictors.to_numpy()
     fitted = Y.mean(axis=0) + (M - M.mean(axis=0)) @ result.activity.to_numpy()

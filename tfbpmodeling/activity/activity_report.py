@@ -19,12 +19,12 @@ from tfbpmodeling.activity.activity_result import (
     MotifActivityConfig,
     fit_warnings,
     load_activity_tables,
-    model_words,
+    model_name,
     motif_activity,
     result_tables,
     selection_table,
-    share,
-    sharing_words,
+    explained_share,
+    sharing_sentence,
     truth_scores,
     verdict,
 )
@@ -46,9 +46,9 @@ from tfbpmodeling.notebook_runner import (
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'HEAD', 'ABOUT', 'PLOTS', 'ACTIVITY_MASTER', 'movers_block', 'activity_summary', 'activity_data_block',
-           'selection_block', 'conditions_block', 'explained_block', 'activity_about_block', 'write_activity_manifest',
-           'write_motif_activity', 'activity_files', 'motif_activity_to_directory']
+__all__ = ['log', 'FIRST_SCREEN', 'ABOUT_BLOCK', 'PLOTS', 'ACTIVITY_MASTER', 'movers_block', 'activity_summary',
+           'activity_data_block', 'selection_block', 'conditions_block', 'explained_block', 'activity_about_block',
+           'write_activity_manifest', 'write_motif_activity', 'activity_files', 'motif_activity_to_directory']
 
 # %% ../../nbs/activity/45_activity_report.ipynb #576c690d
 def movers_block(result: MotifActivity, most: int = 40) -> Block:
@@ -60,18 +60,18 @@ def movers_block(result: MotifActivity, most: int = 40) -> Block:
         for r in table.itertuples(index=False)
     ]  # fmt: skip
     columns = ["TF", "moves by", "strongest in", "activity there", "95\u00a0% interval", "z", "conditions where clear"]
-    words = (
+    caption = (
         "The factors whose activity moves most: standard deviation over the conditions."
         if len(result.conditions) > 1
         else "The most active factors."
     )
-    return block_table(pd.DataFrame(rows, columns=columns), words, most)
+    return block_table(pd.DataFrame(rows, columns=columns), caption, most)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #0993e58b
-HEAD = """\
+FIRST_SCREEN = """\
 <header class="top"><p class="kicker">Which factors are active in which condition?</p><h1>Motif activity</h1>\
 <p class="verdict">{{ verdict }}</p></header>\
-<ol class="funnel">{% for value, words in counts %}<li{% if loop.index > 3 %} class=end{% endif %}><b>{{ value }}</b>{{ words }}</li>{% endfor %}</ol>\
+<ol class="funnel">{% for value, name in counts %}<li{% if loop.index > 3 %} class=end{% endif %}><b>{{ value }}</b>{{ name }}</li>{% endfor %}</ol>\
 {{ movers.html | safe }}<p>{{ sharing }}</p>\
 {% if truth %}<div class="truth"><p>These tables were generated, so the true activities are known: correlation with them \
 <b>{{ "%.3f" | format(truth.correlation) }}</b>, by ridge {{ "%.3f" | format(truth.ridge_correlation) }}; \
@@ -96,17 +96,17 @@ def activity_summary(result: MotifActivity) -> Block:
         (len(result.tfs), "TFs"),
         (len(result.conditions), "conditions"),
         (int((summary["n_clear"] > 0).sum()), "TFs clearly active"),
-        (share(r2["fitted"]), "explained, genes of the fit"),
-        (share(r2["held_out"]), "explained, held-out genes"),
+        (explained_share(r2["fitted"]), "explained, genes of the fit"),
+        (explained_share(r2["held_out"]), "explained, held-out genes"),
     ]
     dropped = [f"{len(genes)} {reason}" for reason, genes in tables.dropped.items() if genes]
     inputs = [(i.option.removesuffix("_file"), Path(i.path).name, i.sha256[:10]) for i in tables.inputs]
     return _filled(
-        HEAD,
+        FIRST_SCREEN,
         verdict=verdict(result),
         counts=counts,
         movers=movers_block(result, 10),
-        sharing=sharing_words(result),
+        sharing=sharing_sentence(result),
         truth=None if result.truth is None else truth_scores(result),
         notes=[*tables.warnings, *fit_warnings(result)],
         left_out=", ".join(dropped) or "no gene",
@@ -136,7 +136,7 @@ def selection_block(result: MotifActivity) -> Block:
             "chosen": table["chosen"],
         }
     )
-    parts = dict(table=block_table(shown_table, "Smallest AIC first."), sharing=sharing_words(result))
+    parts = dict(table=block_table(shown_table, "Smallest AIC first."), sharing=sharing_sentence(result))
     return _filled("{{ table.html | safe }}<p>{{ sharing }}</p>", **parts)
 
 # %% ../../nbs/activity/45_activity_report.ipynb #0465f8db
@@ -145,8 +145,8 @@ def conditions_block(result: MotifActivity, most: int = 5) -> Block:
     z, rows = result.fit.activities.z, []
     for c, name in enumerate(result.conditions):
         order = np.argsort(-np.abs(z[:, c]), kind="stable")[:most]
-        words = ", ".join(f"{result.tables.name(result.tfs[t])} {number(float(z[t, c]))}" for t in order)
-        rows.append((str(name), words, int((np.abs(z[:, c]) > result.z_limit).sum())))
+        largest = ", ".join(f"{result.tables.name(result.tfs[t])} {number(float(z[t, c]))}" for t in order)
+        rows.append((str(name), largest, int((np.abs(z[:, c]) > result.z_limit).sum())))
     return block_table(
         pd.DataFrame(rows, columns=["condition", "largest z", "clear"]),
         f"z is activity over its standard deviation; clear: beyond ±{result.z_limit:.2f}.",
@@ -158,13 +158,13 @@ def explained_block(result: MotifActivity) -> Block:
     "R² of all conditions together."
     r2 = result.totals
     rows = [
-        (words, f"{100 * r2[name]:.1f} %", f"{100 * r2[other]:.1f} %")
-        for words, name, other in (("genes of the fit", "fitted", "fitted_ridge"), ("held-out genes", "held_out", "held_out_ridge"))
+        (genes, f"{100 * r2[name]:.1f} %", f"{100 * r2[other]:.1f} %")
+        for genes, name, other in (("genes of the fit", "fitted", "fitted_ridge"), ("held-out genes", "held_out", "held_out_ridge"))
     ]
-    return block_table(pd.DataFrame(rows, columns=["R², all conditions", model_words(result.fit), "ridge"]))
+    return block_table(pd.DataFrame(rows, columns=["R², all conditions", model_name(result.fit), "ridge"]))
 
 # %% ../../nbs/activity/45_activity_report.ipynb #94bfabc0
-ABOUT = """\
+ABOUT_BLOCK = """\
 <h3>Parameters</h3>{{ parameters.html | safe }}<h3>Inputs</h3>{{ inputs.html | safe }}\
 <h3>Versions</h3><p class="small">{{ versions }}</p>"""
 
@@ -175,7 +175,7 @@ def activity_about_block(result: MotifActivity) -> Block:
     rows = [(name, "" if value is None else str(value), value != default[name]) for name, value in given.items()]
     inputs = [(i.option, i.path, i.sha256) for i in result.tables.inputs]
     return _filled(
-        ABOUT,
+        ABOUT_BLOCK,
         parameters=block_table(pd.DataFrame(rows, columns=["option", "value", "changed"])),
         inputs=block_table(pd.DataFrame(inputs, columns=["option", "file", "SHA-256"])),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),

@@ -44,7 +44,7 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'MotifActivityConfig', 'ActivityTables', 'make_activity_tables', 'load_activity_tables', 'movement',
-           'MotifActivity', 'tf_summary', 'fit_tables', 'model_words', 'share', 'verdict', 'sharing_words',
+           'MotifActivity', 'tf_summary', 'fit_tables', 'model_name', 'explained_share', 'verdict', 'sharing_sentence',
            'selection_table', 'fit_warnings', 'truth_scores', 'motif_activity', 'result_tables']
 
 # %% ../../nbs/activity/43_activity_result.ipynb #af54a9f9
@@ -274,7 +274,9 @@ def _true_start(config: MotifActivityConfig, tables: ActivityTables, truth: dict
     if config.init != "truth":
         return None
     if truth is None or list(truth["conditions"]) != list(tables.response.columns):
-        raise InputError("--init truth needs the truth.json of generated tables beside the response file: use --init default or jitter")
+        raise InputError(
+            "--init truth needs the truth.json of generated tables in the folder of the response file: use --init default or jitter"
+        )
     return truth["activity_cov"] * float((tables.scale**2).mean()), truth["noise_cov"]
 
 
@@ -293,15 +295,16 @@ def fit_tables(
         return MotifActivity(config, tables, fit, held_out_r2(Y, M, models, seed=config.random_state), truth)
 
 # %% ../../nbs/activity/43_activity_result.ipynb #401daf2a
-def model_words(fit: ActivityFit) -> str:
-    "The model of a result, in words."
+def model_name(fit: ActivityFit) -> str:
+    "What the model of a result is called."
     v, n = fit.chosen.activity_cov, fit.chosen.noise_cov
     if is_ridge(v, n):
         return "ridge" if v == "identity" else f"ridge with {n} noise"
     return f"the mixed model ({v} activities, {n} noise)"
 
 
-def share(r2: float) -> str:
+def explained_share(r2: float) -> str:
+    "R² as a percentage for a sentence."
     return f"{100 * r2:.1f} %" if r2 > 0 else "nothing"
 
 
@@ -313,23 +316,23 @@ def verdict(result: MotifActivity) -> str:
         first = f"The activity of {top['name']} moves most of {len(table)} TFs over {n} conditions; {clear} TFs are clearly active in at least one"
     else:
         first = f"{top['name']} is the most active of {len(table)} TFs; {clear} are clearly active"
-    model = model_words(result.fit)
-    second = f"Binding explains {share(r2['held_out'])} of the variance of held-out genes, by {model}"
+    model = model_name(result.fit)
+    second = f"Binding explains {explained_share(r2['held_out'])} of the variance of held-out genes, by {model}"
     if not result.is_ridge:
-        second += f"; by ridge {share(r2['held_out_ridge'])}"
+        second += f"; by ridge {explained_share(r2['held_out_ridge'])}"
     return f"{first}. {second}."
 
 
-def sharing_words(result: MotifActivity) -> str:
+def sharing_sentence(result: MotifActivity) -> str:
     "What the test of proportionality says."
     test = result.fit.test
     if test is None:
         return "Whether conditions share anything was not tested."
     p = f"p = {number(test.p)}" if test.p >= 1e-300 else "p below 1e−300"
-    said = f"(likelihood ratio {test.statistic:.1f} on {test.df} df, {p})"
+    evidence = f"(likelihood ratio {test.statistic:.1f} on {test.df} df, {p})"
     if test.p < 0.05:
-        return f"Some patterns of conditions hold more signal over noise than others {said}: conditions can help each other."
-    return f"Activities and noise are alike between conditions, as far as can be seen {said}: conditions cannot help each other, and ridge is enough."
+        return f"Some patterns of conditions hold more signal over noise than others {evidence}: conditions can help each other."
+    return f"Activities and noise are alike between conditions, as far as can be seen {evidence}: conditions cannot help each other, and ridge is enough."
 
 # %% ../../nbs/activity/43_activity_result.ipynb #7a114122
 def selection_table(fit: ActivityFit) -> pd.DataFrame:

@@ -39,14 +39,14 @@ ALIASES = {"random": "freeform", "id": "identity"}  # names in regNet -> here
 
 
 def activity_kinds(
-    words: Iterable[str],  # such as ("document",) or ("identity", "lowrank_3")
+    names: Iterable[str],  # such as ("document",) or ("identity", "lowrank_3")
     n_conditions: int,
 ) -> tuple[str, ...]:  # each once
     "The kinds of V that a list names. InputError for an unknown one."
     kinds = []
-    for word in words:
+    for name in names:
         four = ("identity", "freeform", *(f"lowrank_{r}" for r in (2, n_conditions // 2) if 1 <= r <= n_conditions))
-        kinds += four if word == "document" else (ALIASES.get(word, word),)
+        kinds += four if name == "document" else (ALIASES.get(name, name),)
     for kind in kinds:
         rank = kind.removeprefix("lowrank_")
         if kind in ("identity", "freeform") or (kind != rank and rank.isdecimal() and 1 <= int(rank) <= n_conditions):

@@ -36,7 +36,7 @@ from ..workflow import stages_2_4_5
 
 # %% auto #0
 __all__ = ['TRUTHS', 'RESIDUALS', 'N_ACTIVE', 'FALLOFF', 'SHARED', 'DIRECTIONS', 'HIDDEN', 'METRICS', 'PUBLISHED_LISTS', 'FAST',
-           'FIELDS', 'AXES', 'LISTS', 'MARKS', 'AXIS_WORDS', 'ABOUT', 'CORNERS', 'GridCell', 'shared_residuals',
+           'FIELDS', 'AXES', 'LISTS', 'MARKS', 'AXIS_LABELS', 'ABOUT', 'CORNERS', 'GridCell', 'shared_residuals',
            'hidden_residuals', 'simulate_cell', 'Found', 'score_against_planted', 'MethodOptions', 'published_lists',
            'inferred_lists', 'one_replicate', 'run_cell', 'summarised', 'calibration_study', 'verdicts',
            'CalibrationConfig', 'cells_of', 'corner_cells', 'rates_figure', 'power_figure', 'coverage_table',
@@ -480,11 +480,11 @@ def rates_figure(
     return fig
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #124ac861
-AXIS_WORDS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
+AXIS_LABELS = dict(zip(AXES, ("signal", "genes", "factors", "co-binding", "noise df", "noise by binding")))
 
 
 def _change(row: dict, first: pd.Series) -> str:
-    return next((f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items() if row[axis] != first[axis]), "base")
+    return next((f"{label} {row[axis]:g}" for axis, label in AXIS_LABELS.items() if row[axis] != first[axis]), "base")
 
 
 def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> Figure:
@@ -495,9 +495,9 @@ def power_figure(summary: pd.DataFrame, truth: str = "both", q: float = 0.1) -> 
     labels, names = list(dict.fromkeys(table["label"])), [m for m in LISTS if m in set(table["method"])]
     fig = Figure(figsize=(9.4, 0.62 * len(labels) + 1.2), layout="constrained")
     axes = fig.subplots(1, 2, sharey=True)
-    for ax, (value, error, words) in zip(axes, (("power", "power_error", "power"), ("fdr", "error", "false discovery rate"))):
+    for ax, (value, error, label) in zip(axes, (("power", "power_error", "power"), ("fdr", "error", "false discovery rate"))):
         _panel(ax, table, value, error, names, labels)
-        ax.set(xlabel=words)
+        ax.set(xlabel=label)
     axes[1].axvline(q, color="0.2", lw=0.9, ls="--")
     axes[0].set_title(f"truth: {truth}", loc="left", fontsize=10)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=8)
@@ -556,17 +556,17 @@ def failures(summary: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
 # %% ../../nbs/known_truth/31_calibration.ipynb #7e47fb7e
 def found_table(summary: pd.DataFrame) -> pd.DataFrame:
     "Means over the cells with the first kind of residuals in which something interacts: power, wrong signs, rank."
-    words = {"power": "power", "wrong_sign": "wrong sign among found", "rank": "planted among the first as many"}
-    rows = summary[(summary["residuals"] == summary["residuals"].iloc[0]) & summary["metric"].isin(words)]
+    labels = {"power": "power", "wrong_sign": "wrong sign among found", "rank": "planted among the first as many"}
+    rows = summary[(summary["residuals"] == summary["residuals"].iloc[0]) & summary["metric"].isin(labels)]
     groups = rows.groupby(["method", "metric"], sort=False)
     mean, error = groups["mean"].mean(), groups["error"].agg(lambda e: math.sqrt((e**2).sum()) / len(e))
     table = (mean.map("{:.3f} ± ".format) + error.map("{:.3f}".format)).unstack("metric")
-    table = table.reindex(index=[m for m in LISTS if m in table.index], columns=[m for m in words if m in table])
-    return table.rename(columns=words).fillna("–").reset_index()
+    table = table.reindex(index=[m for m in LISTS if m in table.index], columns=[m for m in labels if m in table])
+    return table.rename(columns=labels).fillna("–").reset_index()
 
 # %% ../../nbs/known_truth/31_calibration.ipynb #f2376cc2
 def _corner(row: pd.Series) -> str:
-    return ", ".join(f"{words} {row[axis]:g}" for axis, words in AXIS_WORDS.items())
+    return ", ".join(f"{label} {row[axis]:g}" for axis, label in AXIS_LABELS.items())
 
 
 def corner_table(corners: pd.DataFrame, q: float = 0.1) -> pd.DataFrame:
