@@ -191,6 +191,20 @@ def test_an_input_error_inside_the_notebook_is_still_the_users(tmp_path, capsys)
     assert main(argv) == 2 and "no such batch" in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_the_master_notebook_of_version_0_1_0_still_runs(tmp_path, pair):
+    "Changed copies that users keep import 33 names by module path; unchanged, the notebook gives the files of today's."
+    tables = [str(pair[0].parents[1] / f"{name}.csv") for name in ("response", "predictors")]
+    files = ["--response_file", tables[0], "--predictors_file", tables[1]]
+    old = ROOT / "tests" / "data" / "run_report_0.1.0.ipynb"
+    assert main([RUN, *files, "--perturbed_tf", "P", *QUICK, "--output_dir", str(tmp_path / "old"), "--notebook", str(old)]) == 0
+    ours, then = (
+        {n: c for n, c in files_of(run).items() if n.endswith((".csv", ".png", ".svg", ".pkl"))}
+        for run in (pair[0], tmp_path / "old" / "P")
+    )
+    assert ours.keys() == then.keys() and [n for n in ours if ours[n] != then[n]] == []
+    assert read_run(tmp_path / "old" / "P").verdict == read_run(pair[0]).verdict
+
+
 def test_notebook_hands_out_a_copy(tmp_path, capsys):
     path = tmp_path / "mine.ipynb"
     assert main(["notebook", "--output", str(path)]) == 0 and path.read_bytes() == (ROOT / "nbs" / "master" / MASTER).read_bytes()

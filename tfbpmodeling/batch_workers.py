@@ -29,12 +29,12 @@ from pathlib import Path
 from .artifacts import slug, write_manifest
 from .config import BatchConfig, Config, InputError
 from .notebook_runner import NotebookError, import_nbformat, partial_page
-from .report import BadInput, InBatch, run_to_directory
+from .report import Hosting, run_to_directory
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'serve', 'attempt', 'Child', 'keep_partial', 'Local', 'run_on_worker',
+__all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'serve', 'BadInput', 'attempt', 'Child', 'keep_partial', 'Local', 'run_on_worker',
            'end_on_worker', 'Cluster']
 
 # %% ../nbs/21_batch_workers.ipynb #e058f03c
@@ -83,12 +83,17 @@ def _end_children(pid: int) -> None:
             pass
 
 
+class BadInput(RuntimeError):
+    "Bad input of one run of a batch: a failure of this run only, which is kept."
+
+
 def attempt(
     task: dict,  # config, tables, directory, engine
 ) -> dict:  # ok; or kind and error
     "One run, in this process."
     try:
-        run_to_directory(Config(**task["config"]), progress=False, in_batch=InBatch(task["tables"], task["directory"], task["engine"]))
+        hosting = Hosting(task["directory"], task["tables"], task["engine"], replace=True, bad_input=BadInput)
+        run_to_directory(Config(**task["config"]), progress=False, hosting=hosting)
         return {"ok": True}
     except BaseException as error:
         words = f"{error}" if isinstance(error, (NotebookError, BadInput, InputError)) else f"{type(error).__name__}: {error}"

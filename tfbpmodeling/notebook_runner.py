@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import dataclasses
 import difflib
@@ -17,11 +18,12 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from .artifacts import replace_file
+
+from .artifacts import replace_file, run_directory
 from .config import Config, InputError, did_you_mean
 from .workflow import Progress, progress_bar
 
@@ -30,7 +32,8 @@ log = logging.getLogger("tfbpmodeling")
 # %% auto #0
 __all__ = ['log', 'KERNEL_LOG', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over', 'handed_over',
            'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook', 'notebook_changes',
-           'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'partial_page']
+           'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'partial_page',
+           'directory_with_page']
 
 # %% ../nbs/16_notebook_runner.ipynb #40c6fee0
 @contextmanager
@@ -83,7 +86,7 @@ def hand_over(
     log.setLevel(level)
     return handler.step
 
-
+# %% ../nbs/16_notebook_runner.ipynb #7a0dbe59
 @contextmanager
 def handed_over(
     folder: Path,  # run directory
@@ -132,6 +135,8 @@ class _Bars:
 
 # %% ../nbs/16_notebook_runner.ipynb #0b36114d
 MASTER = "run_report.ipynb"
+
+
 NOTEBOOK_ONLY = {"run_folder": "", "stored_run": "", "tables": ""}  # parameters that are no options of the command
 
 
@@ -162,7 +167,7 @@ def parameters_of(
                     found[ast.unparse(target)] = ast.literal_eval(line.value)
     return found
 
-
+# %% ../nbs/16_notebook_runner.ipynb #f95d2d49
 def import_nbformat():  # the module
     """nbformat, without the grammar of internet addresses that jsonschema builds at its import where Jupyter's servers are installed.
 
@@ -179,7 +184,7 @@ def import_nbformat():  # the module
             del sys.modules[grammar]
     return nbformat
 
-
+# %% ../nbs/16_notebook_runner.ipynb #5c64a240
 def read_notebook(
     path: str | None = None,  # a changed copy; None: the master notebook
 ):  # nbformat node
@@ -205,7 +210,7 @@ def read_notebook(
         )
     return notebook
 
-
+# %% ../nbs/16_notebook_runner.ipynb #1d7affa8
 def notebook_changes(
     notebook,  # nbformat node: a copy of the master notebook
 ) -> str:  # "" where no cell differs
@@ -257,7 +262,7 @@ def run_notebook(
     if failure:
         raise _meaning(failure[0]) from failure[0]
 
-
+# %% ../nbs/16_notebook_runner.ipynb #f5ce1c45
 def _this_python():
     "Kernels of this Python, whatever kernels the user has installed under the same name."
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
@@ -287,6 +292,77 @@ def _meaning(error: BaseException) -> BaseException:
     return NotebookError(
         f"a cell of the notebook failed: {name}: {words}" if name else f"the notebook did not run: {type(error).__name__}: {error}"
     )
+
+# %% ../nbs/16_notebook_runner.ipynb #1eac1342
+def _collectors() -> tuple[type, type]:
+    "IPython's publisher of displayed objects and its hook for the last value of a cell, both collecting in the shell."
+    from IPython.core.displayhook import DisplayHook
+    from IPython.core.displaypub import DisplayPublisher
+    from nbformat.v4 import new_output
+
+    class Publisher(DisplayPublisher):
+        def publish(self, data, metadata=None, **how):
+            self.shell.collected.append(new_output("display_data", data=data, metadata=metadata or {}))
+
+    class Hook(DisplayHook):
+        def write_output_prompt(self):
+            pass
+
+        def write_format_data(self, format_dict, md_dict=None):
+            self.shell.collected.append(new_output("execute_result", data=format_dict, metadata=md_dict or {}))
+
+        def finish_displayhook(self):
+            self._is_active = False
+
+    return Publisher, Hook
+
+
+class _Printed(io.TextIOBase):
+    "Collects what is printed to one stream; neighbouring pieces are one output."
+
+    def __init__(self, name: str, collected: list):
+        self.called, self.collected = name, collected
+
+    def write(self, text: str) -> int:
+        from nbformat.v4 import new_output
+
+        last = self.collected[-1] if self.collected else None
+        if last is not None and last.get("name") == self.called:
+            last.text += text
+        else:
+            self.collected.append(new_output("stream", name=self.called, text=text))
+        return len(text)
+
+# %% ../nbs/16_notebook_runner.ipynb #ff74b711
+@functools.cache
+def _shell():
+    "One IPython shell for this process, which collects outputs as a notebook stores them."
+    from IPython.core.interactiveshell import InteractiveShell
+    from nbformat.v4 import new_output
+    from traitlets.config import Config as Settings
+
+    display, value = _collectors()
+
+    class Shell(InteractiveShell):
+        display_pub_class, displayhook_class = display, value
+
+        def enable_gui(self, gui=None):
+            pass
+
+        def _showtraceback(self, etype, evalue, stb):
+            self.collected.append(new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=list(stb)))
+
+        def outputs_of(self, cell) -> tuple[list, bool]:
+            self.collected = []
+            out, err = _Printed("stdout", self.collected), _Printed("stderr", self.collected)
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                done = self.run_cell(cell.source, store_history=True)
+            return self.collected, not done.success
+
+    shell = Shell.instance(config=Settings({"HistoryManager": {"enabled": False}}))
+    shell.collected = []
+    shell.enable_matplotlib("inline")  # as a kernel has it
+    return shell
 
 # %% ../nbs/16_notebook_runner.ipynb #76543545
 def _run_in_process(notebook, output: str, parameters: dict[str, Any]) -> None:
@@ -323,65 +399,6 @@ def _engine() -> type:
 
     return InProcess
 
-
-@functools.cache
-def _shell():
-    "One IPython shell for this process, which collects outputs as a notebook stores them."
-    import contextlib
-
-    from IPython.core.displayhook import DisplayHook
-    from IPython.core.displaypub import DisplayPublisher
-    from IPython.core.interactiveshell import InteractiveShell
-    from nbformat.v4 import new_output
-    from traitlets.config import Config as Settings
-
-    class Publisher(DisplayPublisher):
-        def publish(self, data, metadata=None, **how):
-            self.shell.collected.append(new_output("display_data", data=data, metadata=metadata or {}))
-
-    class Hook(DisplayHook):
-        def write_output_prompt(self):
-            pass
-
-        def write_format_data(self, format_dict, md_dict=None):
-            self.shell.collected.append(new_output("execute_result", data=format_dict, metadata=md_dict or {}))
-
-        def finish_displayhook(self):
-            self._is_active = False
-
-    class Stream(io.TextIOBase):
-        def __init__(self, name: str, collected: list):
-            self.called, self.collected = name, collected
-
-        def write(self, text: str) -> int:
-            last = self.collected[-1] if self.collected else None
-            if last is not None and last.get("name") == self.called:
-                last.text += text
-            else:
-                self.collected.append(new_output("stream", name=self.called, text=text))
-            return len(text)
-
-    class Shell(InteractiveShell):
-        display_pub_class, displayhook_class = Publisher, Hook
-
-        def enable_gui(self, gui=None):
-            pass
-
-        def _showtraceback(self, etype, evalue, stb):
-            self.collected.append(new_output("error", ename=etype.__name__, evalue=str(evalue), traceback=list(stb)))
-
-        def outputs_of(self, cell) -> tuple[list, bool]:
-            self.collected = []
-            out, err = Stream("stdout", self.collected), Stream("stderr", self.collected)
-            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                done = self.run_cell(cell.source, store_history=True)
-            return self.collected, not done.success
-
-    shell = Shell.instance(config=Settings({"HistoryManager": {"enabled": False}}))
-    shell.collected = []
-    shell.enable_matplotlib("inline")  # as a kernel has it
-    return shell
-
 # %% ../nbs/16_notebook_runner.ipynb #dab8aaf3
 def tidy_notebook(
     notebook,  # nbformat node, executed by papermill
@@ -417,6 +434,9 @@ def page_of(
     page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}, "failure": failure})
     return page
 
+# %% ../nbs/16_notebook_runner.ipynb #86e1db77
+EXECUTED = ".executed.ipynb"
+
 
 def write_page(
     folder: Path,  # run directory
@@ -432,23 +452,42 @@ def write_page(
         replace_file(folder / name, text)
     executed.unlink()
 
-# %% ../nbs/16_notebook_runner.ipynb #86e1db77
-EXECUTED = ".executed.ipynb"
-
 
 def partial_page(folder: Path, title: str, error: BaseException) -> None:
     "The page of a run that failed, from the cells that ran."
     if not (folder / EXECUTED).exists():
         return
-    words = (
-        f"{error}"
-        if isinstance(error, NotebookError)
-        else "The run was interrupted."
-        if not isinstance(error, Exception)
-        else f"{type(error).__name__}: {error}"
-    )
+    words = f"{error}" if isinstance(error, NotebookError) else f"{type(error).__name__}: {error}"
     try:
-        write_page(folder, folder / EXECUTED, title, words)
+        write_page(folder, folder / EXECUTED, title, words if isinstance(error, Exception) else "The run was interrupted.")
     except Exception:  # a half-written notebook; the log and run.json tell what happened
         log.debug("no partial page", exc_info=True)
         (folder / EXECUTED).unlink(missing_ok=True)
+
+# %% ../nbs/16_notebook_runner.ipynb #cfed010b
+@contextmanager
+def directory_with_page(
+    target: Path,  # the directory's final name
+    title: str,  # of the page of a run that failed
+    record: Callable[[Path, BaseException], object],  # writes run.json of a run that failed
+    overwrite: bool = False,
+    log_name: str = "tfbpmodeling.log",
+    log_level: str = "INFO",
+    way_out: str | None = None,  # said where the folder exists
+    bad_input: type[Exception] = InputError,  # what bad input becomes; InputError leaves nothing behind, any other is a failure
+) -> Iterator[Path]:
+    "A run directory with its log, and what a failed run leaves in it."
+    words = {} if way_out is None else dict(way_out=way_out)
+    with run_directory(target, overwrite, **words) as folder, log_file(folder / log_name, log_level):
+        try:
+            yield folder
+        except BaseException as error:
+            if isinstance(error, InputError):
+                if bad_input is InputError:
+                    raise
+                error = bad_input(str(error))
+            ended = "failed" if isinstance(error, Exception) else "was interrupted"
+            log.error("the run %s", ended, exc_info=isinstance(error, Exception))
+            partial_page(folder, title, error)
+            record(folder, error)
+            raise error

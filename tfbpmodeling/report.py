@@ -10,13 +10,14 @@ import html
 import json
 import logging
 import math
-import numpy as np
-import pandas as pd
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-from .artifacts import NOTEBOOK_CHANGES, read_run, run_directory, run_name, versions, write_manifest, write_run
+from typing import Protocol
+
+import pandas as pd
+
+from .artifacts import NOTEBOOK_CHANGES, read_run, run_name, versions, write_manifest, write_run
 from .bootstrap_model_results import BootstrapModelResults, monte_carlo_error, strongest_terms, term_sureness
 from .config import Config, InputError
 from .figures import FigureSpec, term_namer
@@ -25,10 +26,9 @@ from .least_squares import ROBUST_LEVEL
 from .modeling_data import ModelingData, load_modeling_data
 from tfbpmodeling.notebook_runner import (
     EXECUTED,
+    directory_with_page,
     handed_over,
-    log_file,
     notebook_changes,
-    partial_page,
     read_notebook,
     run_notebook,
     write_page,
@@ -39,8 +39,8 @@ from .workflow import BestModel, Plan, Progress, RunResult, make_plan, run
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'PLOT_FOLDERS', 'write_figures', 'show', 'data_block', 'stage_block', 'best_block', 'comparison_block',
-           'robust_block', 'sureness_block', 'chance_words', 'summary_block', 'about_block', 'BadInput', 'InBatch',
+__all__ = ['log', 'PLOT_FOLDERS', 'ALONE', 'write_figures', 'show', 'data_block', 'stage_block', 'best_block', 'comparison_block',
+           'robust_block', 'sureness_block', 'chance_words', 'Score', 'summary_block', 'about_block', 'Hosting',
            'run_to_directory', 'report_again']
 
 # %% ../nbs/17_report.ipynb #6dadfb9e
@@ -70,27 +70,9 @@ def show(
 # %% ../nbs/17_report.ipynb #ba290efd
 def data_block(data: ModelingData, plan: Plan) -> Block:
     "Stage 1: what is modelled, and what was left out."
-    sizes = np.bincount(plan.design.strata)
-    rows = [
-        ("perturbed TF (pTF)", _both_names(data, data.perturbed_tf)),
-        ("response column", data.response_column),
-        ("genes in use", data.n_genes),
-        ("genes that the pTF binds above its lowest value", plan.n_bound),
-        ("genes of the top N", plan.topn_data.n_genes),
-        ("predictor columns", data.predictors.shape[1]),
-        ("transform of the predictors", data.transform),
-        ("terms of the model", len(plan.design.terms)),
-        ("genes in each stratum", ", ".join(str(n) for n in sizes if n)),
-        *((f"left out: {reason}", len(ids)) for reason, ids in data.dropped.items() if ids),
-    ]
-    return block_table(pd.DataFrame([(words, str(value)) for words, value in rows], columns=["what", "value"]), sort=False)
+    return block_table(pd.DataFrame(list(plan.facts(data).items()), columns=["what", "value"]), sort=False)
 
-
-def _both_names(data: ModelingData, gene: str) -> str:
-    name = data.name(gene)
-    return gene if name == gene else f"{name} ({gene})"
-
-
+# %% ../nbs/17_report.ipynb #1b1e8750
 def stage_block(
     results: BootstrapModelResults | None,
     data: ModelingData,
@@ -123,7 +105,7 @@ def _fit_counts(results: BootstrapModelResults) -> str:
     said = ", ".join(f"{n} {words}" for n, words in counts if n)
     return f", of which {said}" if said else ""
 
-
+# %% ../nbs/17_report.ipynb #69b1ce07
 def best_block(best: BestModel | None, data: ModelingData) -> Block:
     "Stage 3: the coefficients of the best model."
     if best is None:
@@ -149,7 +131,7 @@ def comparison_block(result: RunResult) -> Block:
     shown["use"] = [named(t) for t in table["term_to_use"]]
     return block_table(shown, "R² is cross-validated. delta R² below 0: the interactor predicts better." if "delta_r2" in table else "")
 
-
+# %% ../nbs/17_report.ipynb #aa95f8ae
 def robust_block(result: RunResult) -> Block:
     "Each survivor by least squares, alone and beside the main effects."
     if not result.survivors:
@@ -193,14 +175,7 @@ def _inference_html(result: RunResult, most: int = 12) -> str:
     words += "." if found.method == "stability" else f" at a nominal rate of {found.q:g}."
     return f"<p>{html.escape(found.promise)}</p>{block_table(shown, words).html}"
 
-
-def chance_words(mean: float, error: float, n_permutations: int) -> str:
-    "Mean count by chance for reading: with its error, or with a bound where none was ever found."
-    if mean == 0:
-        return f"0 (in {n_permutations} permutations; at 95 %, fewer than {number(3 / n_permutations)} on average)"
-    return number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"
-
-
+# %% ../nbs/17_report.ipynb #89214dbc
 def _null_html(result: RunResult) -> str:
     if result.null is None:
         return ""
@@ -215,6 +190,13 @@ def _null_html(result: RunResult) -> str:
     return f"<p>What the same workflow finds where nothing is to be found:</p>{table.html}"
 
 
+def chance_words(mean: float, error: float, n_permutations: int) -> str:
+    "Mean count by chance for reading: with its error, or with a bound where none was ever found."
+    if mean == 0:
+        return f"0 (in {n_permutations} permutations; at 95 %, fewer than {number(3 / n_permutations)} on average)"
+    return number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"
+
+
 def _rate(facts: dict, n_permutations: int) -> str:
     "Empirical false discovery rate for reading: with its Monte Carlo error, or with a bound where chance found nothing."
     rate, error = facts["fdr"], facts["fdr_error"]
@@ -224,23 +206,7 @@ def _rate(facts: dict, n_permutations: int) -> str:
         return f"below {number(min(1.0, 3 / n_permutations / facts['observed']))} (at 95 %)"
     return number(rate) if math.isnan(error) or rate == 1 else f"{number(rate)} ± {number(error)}"
 
-# %% ../nbs/17_report.ipynb #6934b14f
-def summary_block(
-    result: RunResult,
-    score: Any = None,  # known_truth's TruthScore where the truth is known
-) -> Block:
-    "The head of the page: the verdict, the survivors, counts, warnings, seed and inputs."
-    data = result.data
-    name, ptf = data.name(data.perturbed_tf), data.perturbed_tf
-    title = html.escape(name) + (f" <small>{html.escape(ptf)}</small>" if name != ptf else "")
-    findings = _survivors_block(result) if result.survivors else _nearest_block(result)
-    return Block(
-        f'<header class="top"><p class="kicker">Which factors change what {html.escape(name)} does?</p><h1>{title}</h1>'
-        f'<p class="verdict">{html.escape(result.verdict)}</p></header>'
-        f"{_funnel(result)}{findings.html}{_truth(score, data) if score else ''}{_warnings(result)}{_facts(result)}"
-    )
-
-
+# %% ../nbs/17_report.ipynb #7cc03960
 def _survivors_block(result: RunResult) -> Block:
     data, table = result.data, result.summary.merge(result.robust, on=["interactor", "variant"])
     rows = []
@@ -263,6 +229,11 @@ def _survivors_block(result: RunResult) -> Block:
     return block_table(pd.DataFrame(rows, columns=columns), words + tail, most=12)
 
 
+def _both_names(data: ModelingData, gene: str) -> str:
+    name = data.name(gene)
+    return gene if name == gene else f"{name} ({gene})"
+
+# %% ../nbs/17_report.ipynb #910a83d1
 def _nearest_block(result: RunResult) -> Block:
     "How far the strongest terms fell short."
     fell = result.topn if result.topn and not result.topn.kept else result.all_data
@@ -294,8 +265,8 @@ def _funnel(result: RunResult) -> str:
     items = "".join(f"<li{' class=end' if i >= 4 else ''}><b>{n}</b>{html.escape(words)}</li>" for i, (n, words) in enumerate(steps))
     return f'<ol class="funnel">{items}</ol>'
 
-
-def _truth(score: Any, data: ModelingData) -> str:
+# %% ../nbs/17_report.ipynb #869df43f
+def _truth(score: Score, data: ModelingData) -> str:
     named = term_namer(data)
     lines = (f"<b>{word}</b> {len(terms)}: {html.escape(', '.join(map(named, terms))) or 'none'}"
              for word, terms in (("found", score.found), ("missed", score.missed), ("false", score.false)))  # fmt: skip
@@ -314,26 +285,50 @@ def _warnings(result: RunResult, most: int = 3) -> str:
     count = "1 warning" if len(notes) == 1 else f"{len(notes)} warnings"
     return f'<div class="notes"><p><b>{count}</b></p><ul>{"".join(notes[:most])}</ul>{rest}</div>'
 
-
-def _beside_facts(result: RunResult) -> list[str]:
-    found, null = result.inference, result.null
-    first = [f"<b>{found.method}</b> {len(found.selected)} of {len(found.table)} interactors"] if found else []
-    return first + ([f"<b>survivors by chance</b> {chance_words(null.mean(), null.error(), len(null.table))}"] if null else [])
-
-
+# %% ../nbs/17_report.ipynb #485af42d
 def _facts(result: RunResult) -> str:
     c, drawn = result.config, " (drawn)" if result.config.random_state is None else ""
     parts = [
         f"<b>seed</b> {result.seed}{drawn}",
         f"<b>bootstraps</b> {c.n_bootstraps}",
         f"<b>response column</b> {html.escape(result.data.response_column)}",
-        *_beside_facts(result),
+        *_rate_facts(result),
         *(
             f"<b>{html.escape(i.option.removesuffix('_file'))}</b> {html.escape(Path(i.path).name)} (SHA-256 {i.sha256[:10]}…)"
             for i in result.data.inputs
         ),
     ]
     return f'<p class="facts">{" · ".join(parts)}</p>'
+
+
+def _rate_facts(result: RunResult) -> list[str]:
+    found, null = result.inference, result.null
+    first = [f"<b>{found.method}</b> {len(found.selected)} of {len(found.table)} interactors"] if found else []
+    return first + ([f"<b>survivors by chance</b> {chance_words(null.mean(), null.error(), len(null.table))}"] if null else [])
+
+# %% ../nbs/17_report.ipynb #6934b14f
+class Score(Protocol):
+    "What is known of a list where the truth is known, as known_truth.simulation.TruthScore."
+
+    found: list[str]
+    missed: list[str]
+    false: list[str]
+
+
+def summary_block(
+    result: RunResult,
+    score: Score | None = None,  # where the truth is known
+) -> Block:
+    "The head of the page: the verdict, the survivors, counts, warnings, seed and inputs."
+    data = result.data
+    name, ptf = data.name(data.perturbed_tf), data.perturbed_tf
+    title = html.escape(name) + (f" <small>{html.escape(ptf)}</small>" if name != ptf else "")
+    findings = _survivors_block(result) if result.survivors else _nearest_block(result)
+    return Block(
+        f'<header class="top"><p class="kicker">Which factors change what {html.escape(name)} does?</p><h1>{title}</h1>'
+        f'<p class="verdict">{html.escape(result.verdict)}</p></header>'
+        f"{_funnel(result)}{findings.html}{_truth(score, data) if score else ''}{_warnings(result)}{_facts(result)}"
+    )
 
 # %% ../nbs/17_report.ipynb #9aa353c3
 def about_block(
@@ -366,59 +361,52 @@ def about_block(
     return Block("".join(blocks))
 
 # %% ../nbs/17_report.ipynb #9f6355a0
-class BadInput(RuntimeError):
-    "Bad input of one run of a batch."
-
-
 @dataclasses.dataclass(frozen=True)
-class InBatch:
-    "How a run within a batch differs from one alone. What is there is replaced, and bad input is a failure of this run only, which is kept."
+class Hosting:
+    "Who runs a run: nobody else (the defaults), or a batch."
 
-    tables: str  # folder of the tables that the batch has read
-    name: str  # of the run directory
-    engine: str = "inprocess"  # or kernel
+    name: str = ""  # of the run directory; "": that of the run
+    tables: str = ""  # folder of tables that were read already; "": read the files
+    engine: str = "kernel"  # or inprocess
+    replace: bool = False  # what is there is replaced
+    bad_input: type[Exception] = (
+        InputError  # what bad input becomes; InputError leaves nothing behind, any other is a failure, which is kept
+    )
+
+
+ALONE = Hosting()
 
 
 def run_to_directory(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
     progress: Progress = None,
-    in_batch: InBatch | None = None,  # None: a run alone
+    hosting: Hosting = ALONE,
 ) -> tuple[Path, RunResult]:  # the run directory and what is in it
     "One run, from files to a complete run directory."
-    started, tables = datetime.now(), in_batch.tables if in_batch else ""
-    target = Path(config.output_dir) / (in_batch.name if in_batch else run_name(config, started))
+    started, inputs = datetime.now(), ()
     notebook = None if config.no_report else read_notebook(config.notebook)
     if config.notebook and (config.no_report or data is not None):
         raise InputError("--notebook runs on files and makes the report: leave out --no_report, and tables in memory")
-    with (
-        run_directory(target, config.overwrite or in_batch is not None) as folder,
-        log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level),
-    ):
-        try:
-            from_files, data = data is None, load_modeling_data(config, tables) if data is None else data
-            if notebook is None or not from_files:
-                result = _stages(folder, config, data, progress, started)
-            else:
-                make_plan(data, config)  # the user's mistakes show here, before a kernel starts
-            if notebook is not None:
-                _notebook_into(folder, notebook, config, not from_files, progress, in_batch)
-                result = read_run(folder)
-        except BaseException as error:
-            if isinstance(error, InputError):
-                if in_batch is None:
-                    raise
-                error = BadInput(str(error))
-            if isinstance(error, Exception):
-                log.error("the run failed", exc_info=True)
-            else:
-                log.error("the run was interrupted")
-            partial_page(folder, config.perturbed_tf, error)
-            write_manifest(folder, config, started, data.inputs if data else (), error=error)
-            raise error
+
+    def record(folder: Path, error: BaseException) -> None:
+        write_manifest(folder, config, started, inputs, error=error)
+
+    target = Path(config.output_dir) / (hosting.name or run_name(config, started))
+    about = dict(overwrite=config.overwrite or hosting.replace, log_level=config.log_level, bad_input=hosting.bad_input)
+    with directory_with_page(target, config.perturbed_tf, record, log_name=f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", **about) as folder:
+        from_files, data = data is None, load_modeling_data(config, hosting.tables) if data is None else data
+        inputs = data.inputs
+        if notebook is None or not from_files:
+            result = _stages(folder, config, data, progress, started)
+        else:
+            make_plan(data, config)  # the user's mistakes show here, before a kernel starts
+        if notebook is not None:
+            _notebook_into(folder, notebook, config, not from_files, progress, hosting)
+            result = read_run(folder)
     return target, result
 
-
+# %% ../nbs/17_report.ipynb #18aa235c
 def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress, started: datetime) -> RunResult:
     "The stages without a notebook."
     result = run(config, data, progress)
@@ -427,16 +415,14 @@ def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress
     return result
 
 
-def _notebook_into(
-    folder: Path, notebook, config: Config, stored: bool, progress: Progress = None, in_batch: InBatch | None = None
-) -> None:
+def _notebook_into(folder: Path, notebook, config: Config, stored: bool, progress: Progress = None, hosting: Hosting = ALONE) -> None:
     "Run the notebook and write its page; with `stored`, from what already stands in the folder."
     if changes := notebook_changes(notebook):
         (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
-    here, tables, engine = str(folder.resolve()), in_batch.tables if in_batch else "", in_batch.engine if in_batch else "kernel"
-    parameters = config.to_dict() | dict(run_folder="" if stored else here, stored_run=here if stored else "", tables=tables)
-    with handed_over(folder, progress) if engine == "kernel" else nullcontext():  # in this process the log is the run's already
-        run_notebook(notebook, folder / EXECUTED, parameters, engine)
+    here = str(folder.resolve())
+    parameters = config.to_dict() | dict(run_folder="" if stored else here, stored_run=here if stored else "", tables=hosting.tables)
+    with handed_over(folder, progress) if hosting.engine == "kernel" else nullcontext():  # in this process the log is the run's already
+        run_notebook(notebook, folder / EXECUTED, parameters, hosting.engine)
     write_page(folder, folder / EXECUTED, f"{config.perturbed_tf}: report")
 
 # %% ../nbs/17_report.ipynb #b0eec6c7
@@ -451,3 +437,6 @@ def report_again(
         log.warning("the run's own notebook %s is not there any more: the master notebook is used", config.notebook)
     _notebook_into(folder, read_notebook(own), config, stored=True)
     return folder / "report.html"
+
+# %% ../nbs/17_report.ipynb #eba8e90a
+from .notebook_runner import hand_over  # noqa: E402, F401

@@ -28,18 +28,17 @@ from tfbpmodeling.activity.activity_result import (
     truth_scores,
     verdict,
 )
-from ..artifacts import manifest, run_directory, versions, write_rows
+from ..artifacts import manifest, versions, write_rows
 from ..config import InputError
 from ..figures import FigureSpec
 from ..html import Block, block_table, interval, number
 from ..modeling_data import InputFile
 from tfbpmodeling.notebook_runner import (
     EXECUTED,
+    directory_with_page,
     handed_over,
     import_nbformat,
-    log_file,
     master_notebook,
-    partial_page,
     run_notebook,
     write_page,
 )
@@ -254,26 +253,21 @@ def motif_activity_to_directory(
     "From files to a complete folder."
     if not config.output_dir:
         raise InputError("--output_dir is empty: name a folder for the results")
-    started, target = datetime.now(), Path(config.output_dir)
+    started, target, inputs = datetime.now(), Path(config.output_dir), ()
+
+    def record(folder: Path, error: BaseException) -> None:
+        write_activity_manifest(folder, config, started, inputs, error=error)
+
     if target.is_dir() and not any(target.iterdir()):
         target.rmdir()
-    way_out = "name another --output_dir, or add --overwrite to replace it"
-    with (
-        run_directory(target, config.overwrite, way_out) as folder,
-        log_file(folder / f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", config.log_level),
-    ):
-        tables = None
-        try:
-            tables = load_activity_tables(config)  # the user's mistakes show here, before a kernel starts
-            if config.no_report:
-                activity_files(folder, motif_activity(config, tables), started)
-            else:
-                _activity_page(folder, config)
-        except BaseException as error:
-            if isinstance(error, InputError):
-                raise
-            log.error("the run %s", "failed" if isinstance(error, Exception) else "was interrupted", exc_info=isinstance(error, Exception))
-            partial_page(folder, "Motif activity", error)
-            write_activity_manifest(folder, config, started, tables.inputs if tables else (), error=error)
-            raise
+    about = dict(
+        overwrite=config.overwrite, log_level=config.log_level, way_out="name another --output_dir, or add --overwrite to replace it"
+    )
+    with directory_with_page(target, "Motif activity", record, log_name=f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", **about) as folder:
+        tables = load_activity_tables(config)  # the user's mistakes show here, before a kernel starts
+        inputs = tables.inputs
+        if config.no_report:
+            activity_files(folder, motif_activity(config, tables), started)
+        else:
+            _activity_page(folder, config)
     return target, json.loads((target / "run.json").read_text(encoding="utf-8"))

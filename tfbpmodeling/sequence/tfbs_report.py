@@ -20,12 +20,20 @@ from matplotlib.figure import Figure
 from pathlib import Path
 from sklearn.metrics import roc_auc_score
 from typing import NamedTuple
-from ..artifacts import manifest, run_directory, versions, write_json
+from ..artifacts import manifest, versions, write_json
 from ..config import InputError, check_options, option
 from ..figures import FigureSpec, WIDTH, drawing_style
 from ..html import Block, block_table
 from ..modeling_data import input_file, read_table
-from ..notebook_runner import EXECUTED, handed_over, import_nbformat, log_file, master_notebook, run_notebook, write_page
+from tfbpmodeling.notebook_runner import (
+    EXECUTED,
+    directory_with_page,
+    handed_over,
+    import_nbformat,
+    master_notebook,
+    run_notebook,
+    write_page,
+)
 from .annotations import information_content, plot_logo
 from .explanation import attribute, average_seqlet, find_seqlets
 from .motifs import check_table_name, match_motifs, need_extra, one_hot, read_motifs, read_sequences, write_predictors
@@ -455,22 +463,15 @@ def tfbs_to_directory(
     if config.motifs:
         read_motifs(config.motifs)
     notebook = import_nbformat().reads(master_notebook(TFBS_MASTER), as_version=4)
-    with (
-        run_directory(target, config.overwrite) as folder,
-        log_file(folder / "tfbs.log"),
-    ):
-        try:
-            with handed_over(folder, progress):
-                run_notebook(
-                    notebook,
-                    folder / EXECUTED,
-                    dataclasses.asdict(config) | {"run_folder": str(folder.resolve())},
-                )
-            write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network")
-            _write_manifest(folder, config, started)
-        except BaseException as error:
-            _write_manifest(folder, config, started, error)
-            raise
+
+    def record(folder: Path, error: BaseException | None = None) -> None:
+        _write_manifest(folder, config, started, error)
+
+    with directory_with_page(target, f"{target.name}: TFBS network", record, overwrite=config.overwrite, log_name="tfbs.log") as folder:
+        with handed_over(folder, progress):
+            run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | {"run_folder": str(folder.resolve())})
+        write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network")
+        record(folder)
     return target, json.loads((target / "metrics.json").read_text(encoding="utf-8"))
 
 
