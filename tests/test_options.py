@@ -9,7 +9,18 @@ import pandas as pd
 import pytest
 
 from tfbpmodeling.bootstrap_model_results import intervals
-from tfbpmodeling.config import Config, InputError, choose, line_from_names, listed, names_from_line, parse_term, term_factors
+from tfbpmodeling.config import (
+    INFERENCE_METHODS,
+    Config,
+    InputError,
+    choose,
+    line_from_names,
+    listed,
+    names_from_line,
+    parse_term,
+    term_factors,
+)
+from tfbpmodeling.inference import METHODS
 from tfbpmodeling.interactor_significance import interactor_significance
 from tfbpmodeling.modeling_data import load_modeling_data
 from tfbpmodeling.workflow import RunResult, design_for, make_plan, run
@@ -168,6 +179,10 @@ def test_a_choice_is_refused_with_the_nearest_one():
     choose("missing", "drop", ("error", "drop"))
     with pytest.raises(InputError, match=r"^--missing DROP: choose one of error, drop. Did you mean 'drop'\?$"):
         choose("missing", "DROP", ("error", "drop"))
+
+
+def test_the_methods_of_inference_are_the_choices_of_the_option():
+    assert INFERENCE_METHODS == ("percentile", *METHODS)
 
 
 @pytest.mark.parametrize("value", [10**400, "1e999", float("nan"), None, [1]])
