@@ -88,6 +88,25 @@ def _leave_nothing(made: list[Path]) -> None:
             (folder / ".lock").unlink(missing_ok=True)
             folder.rmdir()
 
+# %% ../nbs/22_batch.ipynb #467405fb
+SUMMARY = {
+    "perturbed_tf": "str", "name": "str", "status": "str", "reason": "str", "n_genes": "Int64", "n_bound": "Int64", "n_terms": "Int64",
+    "n_kept_all_data": "Int64", "n_kept_topn": "Int64", "n_survivors": "Int64", "n_selected": "Int64", "n_beyond_main_effects": "Int64",
+    "n_inference": "Int64", "null_survivors": "float", "null_survivors_error": "float", "null_fdr": "float", "null_fdr_error": "float",
+    "best_r2": "float", "seconds": "float", "fits_per_second": "float", "directory": "str", "report": "str",
+}  # fmt: skip
+INTERACTORS = {
+    "perturbed_tf": "str", "perturbed_tf_name": "str", "interactor": "str", "interactor_name": "str", "term": "str",
+    "all_data_low": "float", "all_data_median": "float", "all_data_high": "float", "topn_low": "float", "topn_median": "float", "topn_high": "float",
+    "delta_r2": "float", "selected": "boolean", "beyond_main_effects": "boolean", "low_beside": "float", "high_beside": "float",
+}  # fmt: skip
+
+
+def _typed_table(rows: list[dict], kinds: dict[str, str]) -> pd.DataFrame:
+    "Rows as a table; a column keeps its type whatever is missing."
+    columns = {c: [row.get(c) for row in rows] for c in kinds}
+    return pd.DataFrame({c: pd.Series(v, dtype="object" if kinds[c] == "str" else kinds[c]) for c, v in columns.items()})
+
 # %% ../nbs/22_batch.ipynb #907d6d16
 @dataclass(eq=False)
 class Batch:
@@ -140,96 +159,7 @@ class Batch:
         replace_file(self.folder / "interactors.csv", self.interactors.to_csv(index=False, lineterminator="\n"))
         replace_file(self.folder / "batch.json", json_text(self.state))
 
-# %% ../nbs/22_batch.ipynb #467405fb
-SUMMARY = {
-    "perturbed_tf": "str", "name": "str", "status": "str", "reason": "str", "n_genes": "Int64", "n_bound": "Int64", "n_terms": "Int64",
-    "n_kept_all_data": "Int64", "n_kept_topn": "Int64", "n_survivors": "Int64", "n_selected": "Int64", "n_beyond_main_effects": "Int64",
-    "n_inference": "Int64", "null_survivors": "float", "null_survivors_error": "float", "null_fdr": "float", "null_fdr_error": "float",
-    "best_r2": "float", "seconds": "float", "fits_per_second": "float", "directory": "str", "report": "str",
-}  # fmt: skip
-INTERACTORS = {
-    "perturbed_tf": "str", "perturbed_tf_name": "str", "interactor": "str", "interactor_name": "str", "term": "str",
-    "all_data_low": "float", "all_data_median": "float", "all_data_high": "float", "topn_low": "float", "topn_median": "float", "topn_high": "float",
-    "delta_r2": "float", "selected": "boolean", "beyond_main_effects": "boolean", "low_beside": "float", "high_beside": "float",
-}  # fmt: skip
-
-
-def _typed_table(rows: list[dict], kinds: dict[str, str]) -> pd.DataFrame:
-    "Rows as a table; a column keeps its type whatever is missing."
-    columns = {c: [row.get(c) for row in rows] for c in kinds}
-    return pd.DataFrame({c: pd.Series(v, dtype="object" if kinds[c] == "str" else kinds[c]) for c, v in columns.items()})
-
 # %% ../nbs/22_batch.ipynb #79c285cd
-def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]:  # the batch; the factors to compute, in order
-    "Read the folder's state and decide what is to do. InputError where the folder belongs to another set of options."
-    folder = Path(config.output_dir)
-    before = _state_before(folder)
-    same = before is not None and counting_options(before["parameters"]) == counting_options(config.to_dict())
-    if before is not None and not same and not config.overwrite:
-        raise InputError(_difference(folder, before["parameters"], config.to_dict()))
-    seed = before["seed"] if same else choose_seed(config)
-    add_fingerprints(config, sources, seed)
-    entries = before["factors"] if same else {}
-    asked = chosen_factors(config, sources)
-    kept = [n for n, e in entries.items() if n in asked or (n in sources.factors and e["fingerprint"] == sources.factors[n].fingerprint)]
-    order = (
-        [n for n in sources.factors if n in {*asked, *kept}] if config.perturbed_tfs == ("all",) else list(dict.fromkeys([*kept, *asked]))
-    )
-    places = directory_names(list(sources.factors), config.output_suffix)
-    batch, to_do = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None)), []
-    for name in order:
-        batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
-        try:
-            batch.note(name)
-        except (OSError, ValueError, KeyError) as error:
-            log.warning("%s is computed again: its run directory is damaged (%s)", name, error)
-            batch.factors[name] = _new_entry(sources, name)
-            batch.note(name)
-        if batch.factors[name]["state"] == "waiting":
-            if name in asked:
-                to_do.append(name)
-            else:
-                del batch.factors[name]
-    return batch, to_do
-
-
-def _state_before(folder: Path) -> dict | None:
-    try:
-        return read_json(folder / "batch.json")
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise InputError(f"{folder / 'batch.json'} is not the state of a batch: choose another --output_dir") from None
-
-
-def _difference(folder: Path, before: dict, now: dict) -> str:
-    a, b = counting_options(before), counting_options(now)
-    said = [f"--{name} was {a.get(name)}, now {b.get(name)}" for name in b if a.get(name) != b.get(name)]
-    return f"{folder} holds a batch with other options ({'; '.join(said)}): choose another --output_dir, or --overwrite to compute every TF again"
-
-
-def _new_state(config: BatchConfig, sources: Sources, seed: int, before: dict | None) -> dict:
-    from importlib.metadata import version
-
-    return dict(
-        version=version("tfbpmodeling"),
-        command="batch",
-        status="running",
-        started=_now(),
-        ended=None,
-        parameters=config.to_dict(),
-        inputs=[dataclasses.asdict(f) for f in sources.inputs.values()],
-        seed=seed,
-        n_jobs=config.n_jobs if config.scheduler else config.jobs,
-        fits_per_second=before["fits_per_second"] if before else None,
-        factors={},
-    )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None, target: Path, asked: bool) -> dict:
     "What a factor's state is at the start."
     factor, again = sources.factors[name], config.overwrite and asked
@@ -267,6 +197,76 @@ def _finished(target: Path, run: dict, before: dict) -> dict:
         attempts=before.get("attempts") or 1,
     )
 
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+# %% ../nbs/22_batch.ipynb #b7dcd764
+def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]:  # the batch; the factors to compute, in order
+    "Read the folder's state and decide what is to do. InputError where the folder belongs to another set of options."
+    folder = Path(config.output_dir)
+    before = _state_before(folder)
+    same = before is not None and counting_options(before["parameters"]) == counting_options(config.to_dict())
+    if before is not None and not same and not config.overwrite:
+        raise InputError(_difference(folder, before["parameters"], config.to_dict()))
+    seed = before["seed"] if same else choose_seed(config)
+    add_fingerprints(config, sources, seed)
+    entries = before["factors"] if same else {}
+    asked = chosen_factors(config, sources)
+    kept = [n for n, e in entries.items() if n in asked or (n in sources.factors and e["fingerprint"] == sources.factors[n].fingerprint)]
+    order = (
+        [n for n in sources.factors if n in {*asked, *kept}] if config.perturbed_tfs == ("all",) else list(dict.fromkeys([*kept, *asked]))
+    )
+    places = directory_names(list(sources.factors), config.output_suffix)
+    batch, to_do = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None)), []
+    for name in order:
+        batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
+        try:
+            batch.note(name)
+        except (OSError, ValueError, KeyError) as error:
+            log.warning("%s is computed again: its run directory is damaged (%s)", name, error)
+            batch.factors[name] = _new_entry(sources, name)
+            batch.note(name)
+        if batch.factors[name]["state"] == "waiting":
+            if name in asked:
+                to_do.append(name)
+            else:
+                del batch.factors[name]
+    return batch, to_do
+
+# %% ../nbs/22_batch.ipynb #9f4e2885
+def _state_before(folder: Path) -> dict | None:
+    try:
+        return read_json(folder / "batch.json")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise InputError(f"{folder / 'batch.json'} is not the state of a batch: choose another --output_dir") from None
+
+
+def _difference(folder: Path, before: dict, now: dict) -> str:
+    a, b = counting_options(before), counting_options(now)
+    said = [f"--{name} was {a.get(name)}, now {b.get(name)}" for name in b if a.get(name) != b.get(name)]
+    return f"{folder} holds a batch with other options ({'; '.join(said)}): choose another --output_dir, or --overwrite to compute every TF again"
+
+
+def _new_state(config: BatchConfig, sources: Sources, seed: int, before: dict | None) -> dict:
+    from importlib.metadata import version
+
+    return dict(
+        version=version("tfbpmodeling"),
+        command="batch",
+        status="running",
+        started=_now(),
+        ended=None,
+        parameters=config.to_dict(),
+        inputs=[dataclasses.asdict(f) for f in sources.inputs.values()],
+        seed=seed,
+        n_jobs=config.n_jobs if config.scheduler else config.jobs,
+        fits_per_second=before["fits_per_second"] if before else None,
+        factors={},
+    )
+
 # %% ../nbs/22_batch.ipynb #fe55e8a3
 def check_one(batch: Batch, sources: Sources, to_do: list[str]) -> None:
     "InputError where no factor at all can be modelled."
@@ -285,7 +285,7 @@ def check_one(batch: Batch, sources: Sources, to_do: list[str]) -> None:
     if first is not None and not any(f["state"] in FINISHED for f in batch.factors.values()):
         raise first
 
-
+# %% ../nbs/22_batch.ipynb #932f490f
 def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]:  # factor -> task
     "Write the tables for the runs, and say what each has to do."
     config, tables = batch.config, batch.folder / f".tables-{secrets.token_hex(4)}"  # a new name, for a process may remember the old ones
@@ -303,13 +303,6 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
     return {name: _task(sources.factors[name], batch, places[name], tables) for name in to_do}
 
 
-def _tidy(folder: Path) -> None:
-    "Remove what is only of use while a batch runs."
-    for tables in folder.glob(".tables-*"):
-        shutil.rmtree(tables, ignore_errors=True)
-    remove_stale(folder)
-
-
 def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: str) -> FactorTables:
     storage = Storage(shared, config.save_bootstrap_indices, factor.fingerprint)
     names = shown_names(factor.response_file, factor.predictors_file)
@@ -323,6 +316,102 @@ def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:
             config[option] = config[option] and os.path.abspath(config[option])
     about = dict(tables=str(tables.resolve()), directory=directory, engine=batch.config.engine, time_limit=batch.config.time_limit)
     return dict(config=config, **about)
+
+
+def _tidy(folder: Path) -> None:
+    "Remove what is only of use while a batch runs."
+    for tables in folder.glob(".tables-*"):
+        shutil.rmtree(tables, ignore_errors=True)
+    remove_stale(folder)
+
+# %% ../nbs/22_batch.ipynb #acbfcfce
+def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: float) -> bool:  # True: try again
+    "Note how a run ended."
+    entry, target = batch.factors[name], batch.folder / task["directory"]
+    about = dict(seconds=seconds, ended=_now())
+    if reply["ok"]:
+        for _ in range(120):
+            if (target / "run.json").is_file():
+                break
+            time.sleep(0.5)  # a shared file system may show late what another node wrote
+        batch.note(name, **_finished(target, read_json(target / "run.json"), entry | about))
+        return False
+    if reply["kind"] == "full":
+        batch.note(name, state="waiting", started=None)
+        raise BatchStopped(f"{name}: {reply['error']}: make room, then run the same command again")
+    if reply["kind"] == "lost" and entry["attempts"] < 2:
+        log.warning("%s: %s; trying once more", name, reply["error"])
+        return True
+    failed = f"{task['directory']}.failed"
+    page = f"{failed}/report.html" if (batch.folder / failed / "report.html").is_file() else None
+    directory = failed if (batch.folder / failed).is_dir() else None
+    batch.note(name, state="failed", reason=reply["error"], directory=directory, report=page, **about)
+    return False
+
+
+def _rate(batch: Batch, tasks: dict[str, dict], seconds: float) -> float:
+    "Bootstrap fits for each second of this batch, everything included."
+    rows = (batch.rows[name] for name in tasks if batch.factors[name]["state"] in FINISHED)
+    stages = sum(1 + (row["n_kept_all_data"] > 0) for row in rows)
+    return round(stages * batch.config.n_bootstraps / seconds, 1)
+
+
+def _outcome(batch: Batch, name: str) -> str:
+    entry = batch.factors[name]
+    if entry["state"] == "failed":
+        return f"failed: {entry['reason']}"
+    n = batch.rows[name]["n_survivors"]
+    return f"{n} survivor{'s' if n != 1 else ''}" if n else "nothing found"
+
+# %% ../nbs/22_batch.ipynb #062a9c4f
+OVERVIEW_EVERY = 30.0  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most
+
+
+def _work(batch: Batch, pool: Local | Cluster, tasks: dict[str, dict], progress: bool | None) -> None:
+    waiting, running, began = list(tasks), {}, time.monotonic()
+    overview = began + OVERVIEW_EVERY  # the time of the next one
+    with _factor_bar(batch, len(tasks), progress) as tell:
+        while waiting or running:
+            while waiting and len(running) < pool.slots:
+                name = waiting.pop(0)
+                running[name] = time.monotonic()
+                batch.note(name, state="running", started=_now(), attempts=batch.factors[name]["attempts"] + 1)
+                batch.write()
+                pool.start(name, tasks[name])
+            for name, reply in pool.finished():
+                if _settle_reply(batch, name, tasks[name], reply, round(time.monotonic() - running.pop(name), 1)):
+                    waiting.insert(0, name)
+                    continue
+                tell(name)
+                batch.state["fits_per_second"] = _rate(batch, tasks, time.monotonic() - began)
+                batch.write()
+                if batch.config.fail_fast and batch.factors[name]["state"] == "failed":
+                    return
+            if (now := time.monotonic()) > overview:
+                _overview(batch)
+                overview = time.monotonic() + max(OVERVIEW_EVERY, 20 * (time.monotonic() - now))
+
+
+@contextmanager
+def _factor_bar(batch: Batch, total: int, show: bool | None) -> Iterator[Callable[[str], None]]:
+    "A bar over the factors in a terminal; elsewhere a line for each."
+    from tqdm.auto import tqdm
+
+    hidden = not show if show is not None else not sys.stderr.isatty()
+    with tqdm(total=total, desc="TFs", unit="TF", disable=hidden) as bar:
+
+        def tell(name: str) -> None:
+            counts, entry = batch.counts, batch.factors[name]
+            bar.set_postfix_str(f"{counts['done']} done, {counts['nothing_found']} nothing found, {counts['failed']} failed", refresh=False)
+            bar.update()
+            left = sum(f["state"] in ("waiting", "running") for f in batch.factors.values())
+            words = _outcome(batch, name)
+            log.log(
+                logging.WARNING if entry["state"] == "failed" else logging.DEBUG if not hidden else logging.INFO,
+                "%s: %s (%.0f s; %d left)", name, words, entry["seconds"], left,
+            )  # fmt: skip
+
+        yield tell
 
 # %% ../nbs/22_batch.ipynb #435c265a
 class BatchStopped(RuntimeError):
@@ -367,7 +456,7 @@ def _in_words(batch: Batch, n_to_do: int) -> str:
     words = [(n_to_do, "to do"), (kept, "done before and kept"), (counts["failed"], "failed"), (counts["not_applicable"], "not applicable")]
     return ", ".join(f"{n} {what}" for n, what in words if n)
 
-
+# %% ../nbs/22_batch.ipynb #07fb2fff
 def _close(batch: Batch, pool: Local | Cluster | None) -> None:
     "End every process, and leave a state from which the same command goes on."
     for tables in batch.folder.glob(".tables-*"):  # workers of a cluster stop at that
@@ -388,92 +477,3 @@ def _close(batch: Batch, pool: Local | Cluster | None) -> None:
 
 def _overview(batch: Batch) -> None:
     write_overview(batch.folder, batch.state, batch.summary, batch.interactors)
-
-# %% ../nbs/22_batch.ipynb #acbfcfce
-OVERVIEW_EVERY = 30.0  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most
-
-
-def _work(batch: Batch, pool: Local | Cluster, tasks: dict[str, dict], progress: bool | None) -> None:
-    waiting, running, began = list(tasks), {}, time.monotonic()
-    overview = began + OVERVIEW_EVERY  # the time of the next one
-    with _factor_bar(batch, len(tasks), progress) as tell:
-        while waiting or running:
-            while waiting and len(running) < pool.slots:
-                name = waiting.pop(0)
-                running[name] = time.monotonic()
-                batch.note(name, state="running", started=_now(), attempts=batch.factors[name]["attempts"] + 1)
-                batch.write()
-                pool.start(name, tasks[name])
-            for name, reply in pool.finished():
-                if _settle_reply(batch, name, tasks[name], reply, round(time.monotonic() - running.pop(name), 1)):
-                    waiting.insert(0, name)
-                    continue
-                tell(name)
-                batch.state["fits_per_second"] = _rate(batch, tasks, time.monotonic() - began)
-                batch.write()
-                if batch.config.fail_fast and batch.factors[name]["state"] == "failed":
-                    return
-            if (now := time.monotonic()) > overview:
-                _overview(batch)
-                overview = time.monotonic() + max(OVERVIEW_EVERY, 20 * (time.monotonic() - now))
-
-
-def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: float) -> bool:  # True: try again
-    "Note how a run ended."
-    entry, target = batch.factors[name], batch.folder / task["directory"]
-    about = dict(seconds=seconds, ended=_now())
-    if reply["ok"]:
-        for _ in range(120):
-            if (target / "run.json").is_file():
-                break
-            time.sleep(0.5)  # a shared file system may show late what another node wrote
-        batch.note(name, **_finished(target, read_json(target / "run.json"), entry | about))
-        return False
-    if reply["kind"] == "full":
-        batch.note(name, state="waiting", started=None)
-        raise BatchStopped(f"{name}: {reply['error']}: make room, then run the same command again")
-    if reply["kind"] == "lost" and entry["attempts"] < 2:
-        log.warning("%s: %s; trying once more", name, reply["error"])
-        return True
-    failed = f"{task['directory']}.failed"
-    page = f"{failed}/report.html" if (batch.folder / failed / "report.html").is_file() else None
-    directory = failed if (batch.folder / failed).is_dir() else None
-    batch.note(name, state="failed", reason=reply["error"], directory=directory, report=page, **about)
-    return False
-
-
-def _rate(batch: Batch, tasks: dict[str, dict], seconds: float) -> float:
-    "Bootstrap fits for each second of this batch, everything included."
-    rows = (batch.rows[name] for name in tasks if batch.factors[name]["state"] in FINISHED)
-    stages = sum(1 + (row["n_kept_all_data"] > 0) for row in rows)
-    return round(stages * batch.config.n_bootstraps / seconds, 1)
-
-
-@contextmanager
-def _factor_bar(batch: Batch, total: int, show: bool | None) -> Iterator[Callable[[str], None]]:
-    "A bar over the factors in a terminal; elsewhere a line for each."
-    from tqdm.auto import tqdm
-
-    hidden = not show if show is not None else not sys.stderr.isatty()
-    with tqdm(total=total, desc="TFs", unit="TF", disable=hidden) as bar:
-
-        def tell(name: str) -> None:
-            counts, entry = batch.counts, batch.factors[name]
-            bar.set_postfix_str(f"{counts['done']} done, {counts['nothing_found']} nothing found, {counts['failed']} failed", refresh=False)
-            bar.update()
-            left = sum(f["state"] in ("waiting", "running") for f in batch.factors.values())
-            words = _outcome(batch, name)
-            log.log(
-                logging.WARNING if entry["state"] == "failed" else logging.DEBUG if not hidden else logging.INFO,
-                "%s: %s (%.0f s; %d left)", name, words, entry["seconds"], left,
-            )  # fmt: skip
-
-        yield tell
-
-
-def _outcome(batch: Batch, name: str) -> str:
-    entry = batch.factors[name]
-    if entry["state"] == "failed":
-        return f"failed: {entry['reason']}"
-    n = batch.rows[name]["n_survivors"]
-    return f"{n} survivor{'s' if n != 1 else ''}" if n else "nothing found"

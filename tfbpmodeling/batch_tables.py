@@ -68,6 +68,55 @@ class Factor:
     fingerprint: str = ""
 
 
+def _responses(config: BatchConfig, files: dict[str, str] | None) -> dict[str, Factor]:
+    factors = {}
+    table = read_table(config.response_file, "response table") if files is None else None
+    for name in table.columns if files is None else files:
+        path = config.response_file if files is None else files[name]
+        factor = factors[name] = Factor(name, response_file=path)
+        try:
+            given = table[[name]] if files is None else read_table(path, "response table")
+            factor.response = response_values(given, name, Path(path).name).to_frame()
+        except InputError as e:
+            factor.error = str(e)
+    return factors
+
+# %% ../nbs/20_batch_tables.ipynb #9225c0c3
+def _add_binding(config: BatchConfig, factors: dict[str, Factor], files: dict[str, str] | None) -> None:
+    "Give every factor its table of predictors, or the reason why it has none."
+    if files is None:
+        where = Path(config.predictors_file).name
+        table = predictor_values(read_table(config.predictors_file, "predictors table"), where)
+        for factor in factors.values():
+            factor.predictors_file, factor.predictors = config.predictors_file, table
+            factor.reason = "" if factor.name in table.columns else f"no column of its binding in {where}"
+        return
+    for name, path in files.items():
+        factor = factors.setdefault(name, Factor(name, reason="no response"))
+        factor.predictors_file = path
+        try:
+            factor.predictors = predictor_values(read_table(path, "predictors table"), Path(path).name)
+        except InputError as e:
+            factor.error = factor.error or str(e)
+    for factor in factors.values():
+        if not factor.predictors_file:
+            factor.reason = f"no table of its binding in {config.predictors_file}"
+        elif not factor.reason and factor.predictors is not None and factor.name not in factor.predictors.columns:
+            factor.reason = f"no column of its binding in {Path(factor.predictors_file).name}"
+
+
+def _why_not(factor: Factor, config: BatchConfig, blacklist: set[str]) -> str:
+    "Why a factor cannot be modelled whatever the options; empty where it can."
+    x, y = factor.predictors, factor.response
+    if factor.error or x is None or y is None:
+        return ""
+    used = x.index.isin(y.index) & ~x.index.isin(blacklist) & (x.index != factor.name)
+    if config.missing == "drop":
+        used &= np.isfinite(x.to_numpy()).all(axis=1) & x.index.isin(y.index[np.isfinite(y.iloc[:, 0])])
+    values = x.loc[used, factor.name]
+    return f"its binding is {values.iloc[0]:g} for all {len(values)} common genes" if len(values) and values.nunique() == 1 else ""
+
+# %% ../nbs/20_batch_tables.ipynb #c246d2d4
 @dataclass(eq=False)
 class Sources:
     "Everything that a batch reads."
@@ -108,55 +157,6 @@ def read_sources(config: BatchConfig) -> Sources:
     return Sources(factors, blacklist, gene_names, inputs, shared)
 
 
-def _responses(config: BatchConfig, files: dict[str, str] | None) -> dict[str, Factor]:
-    factors = {}
-    table = read_table(config.response_file, "response table") if files is None else None
-    for name in table.columns if files is None else files:
-        path = config.response_file if files is None else files[name]
-        factor = factors[name] = Factor(name, response_file=path)
-        try:
-            given = table[[name]] if files is None else read_table(path, "response table")
-            factor.response = response_values(given, name, Path(path).name).to_frame()
-        except InputError as e:
-            factor.error = str(e)
-    return factors
-
-
-def _add_binding(config: BatchConfig, factors: dict[str, Factor], files: dict[str, str] | None) -> None:
-    "Give every factor its table of predictors, or the reason why it has none."
-    if files is None:
-        where = Path(config.predictors_file).name
-        table = predictor_values(read_table(config.predictors_file, "predictors table"), where)
-        for factor in factors.values():
-            factor.predictors_file, factor.predictors = config.predictors_file, table
-            factor.reason = "" if factor.name in table.columns else f"no column of its binding in {where}"
-        return
-    for name, path in files.items():
-        factor = factors.setdefault(name, Factor(name, reason="no response"))
-        factor.predictors_file = path
-        try:
-            factor.predictors = predictor_values(read_table(path, "predictors table"), Path(path).name)
-        except InputError as e:
-            factor.error = factor.error or str(e)
-    for factor in factors.values():
-        if not factor.predictors_file:
-            factor.reason = f"no table of its binding in {config.predictors_file}"
-        elif not factor.reason and factor.predictors is not None and factor.name not in factor.predictors.columns:
-            factor.reason = f"no column of its binding in {Path(factor.predictors_file).name}"
-
-
-def _why_not(factor: Factor, config: BatchConfig, blacklist: set[str]) -> str:
-    "Why a factor cannot be modelled whatever the options; empty where it can."
-    x, y = factor.predictors, factor.response
-    if factor.error or x is None or y is None:
-        return ""
-    used = x.index.isin(y.index) & ~x.index.isin(blacklist) & (x.index != factor.name)
-    if config.missing == "drop":
-        used &= np.isfinite(x.to_numpy()).all(axis=1) & x.index.isin(y.index[np.isfinite(y.iloc[:, 0])])
-    values = x.loc[used, factor.name]
-    return f"its binding is {values.iloc[0]:g} for all {len(values)} common genes" if len(values) and values.nunique() == 1 else ""
-
-
 def _common_predictors(factors: dict[str, Factor]) -> pd.DataFrame | None:
     "Predictors of the genes that any response knows, sorted."
     known = {id(f.response.index): f.response.index for f in factors.values() if f.response is not None}
@@ -166,23 +166,25 @@ def _common_predictors(factors: dict[str, Factor]) -> pd.DataFrame | None:
 # %% ../nbs/20_batch_tables.ipynb #7605ad2f
 def chosen_factors(config: BatchConfig, sources: Sources) -> list[str]:
     "The factors that the user asked for, in the order of the tables or of the list."
-    said = config.perturbed_tfs
-    if said == ("all",):
+    asked = config.perturbed_tfs
+    if asked == ("all",):
         return list(sources.factors)
-    if len(said) == 1 and said[0].startswith("@"):
-        said = read_blacklist(said[0][1:], "list of perturbed TFs")
-    for name in said:
+    if len(asked) == 1 and asked[0].startswith("@"):
+        asked = read_blacklist(asked[0][1:], "list of perturbed TFs")
+    for name in asked:
         if name in sources.factors:
             continue
         if not any(f.predictors is not None and name in f.predictors.columns for f in sources.factors.values()):
             raise InputError(f"--perturbed_tfs: {name} has no response.{did_you_mean(name, sources.factors)}")
         sources.factors[name] = Factor(name, reason="no response")
-    if not said:
+    if not asked:
         raise InputError("--perturbed_tfs names no TF: give all, a comma list, or @FILE with one name per line")
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(asked))
 
 # %% ../nbs/20_batch_tables.ipynb #8b7bfab3
-FILE_OPTIONS = ("blacklist_file", "gene_names")  # their content counts, not their place
+FILE_OPTIONS = ("blacklist_file", "gene_names")  # their content counts, not their place  # their content counts, not their place
+
+
 NEUTRAL = {"response_file", "predictors_file", "perturbed_tf", "output_dir", "timestamp", "overwrite", "n_cpus", "log_level", "log_handler"} | set(
     f.name for f in dataclasses.fields(BatchConfig) if f.name not in {g.name for g in dataclasses.fields(Config)} | {"save_bootstrap_indices"}
 )  # fmt: skip
@@ -191,6 +193,18 @@ NEUTRAL = {"response_file", "predictors_file", "perturbed_tf", "output_dir", "ti
 def counting_options(parameters: dict) -> dict:
     "The options that a batch must not mix in one folder."
     return {n: bool(v) if n in FILE_OPTIONS else v for n, v in parameters.items() if n not in NEUTRAL}
+
+# %% ../nbs/20_batch_tables.ipynb #19b2e896
+def add_fingerprints(config: BatchConfig, sources: Sources, seed: int) -> None:
+    "Note what identifies each factor's data and options."
+    notebook = Path(config.notebook).read_text(encoding="utf-8") if config.notebook else ""
+    options = json.dumps(counting_options(config.to_dict()), sort_keys=True)
+    general = _hash(options, str(seed), notebook, "\0".join(sources.blacklist), json.dumps(sources.gene_names, sort_keys=True))
+    labels, tables = {}, {}
+    for factor in sources.factors.values():
+        if id(factor.predictors) not in tables:
+            tables[id(factor.predictors)] = _table_hash(factor.predictors, labels)
+        factor.fingerprint = _hash(general, factor.name, _table_hash(factor.response, labels), tables[id(factor.predictors)])
 
 
 def _hash(*parts: bytes | str) -> str:
@@ -208,15 +222,3 @@ def _table_hash(table: pd.DataFrame | None, done: dict[int, str]) -> str:
         if id(labels) not in done:
             done[id(labels)] = _hash("\0".join(labels))
     return _hash(done[id(table.index)], done[id(table.columns)], np.ascontiguousarray(table.to_numpy()).tobytes())
-
-
-def add_fingerprints(config: BatchConfig, sources: Sources, seed: int) -> None:
-    "Note what identifies each factor's data and options."
-    notebook = Path(config.notebook).read_text(encoding="utf-8") if config.notebook else ""
-    options = json.dumps(counting_options(config.to_dict()), sort_keys=True)
-    general = _hash(options, str(seed), notebook, "\0".join(sources.blacklist), json.dumps(sources.gene_names, sort_keys=True))
-    labels, tables = {}, {}
-    for factor in sources.factors.values():
-        if id(factor.predictors) not in tables:
-            tables[id(factor.predictors)] = _table_hash(factor.predictors, labels)
-        factor.fingerprint = _hash(general, factor.name, _table_hash(factor.response, labels), tables[id(factor.predictors)])

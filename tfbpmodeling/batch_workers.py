@@ -34,14 +34,60 @@ from .report import Hosting, run_to_directory
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'serve', 'BadInput', 'attempt', 'Child', 'keep_partial', 'Local', 'run_on_worker',
-           'end_on_worker', 'Cluster']
+__all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'BadInput', 'attempt', 'read_reply', 'how_it_ended', 'serve', 'start_process',
+           'Child', 'keep_partial', 'Local', 'run_on_worker', 'end_on_worker', 'Cluster']
 
 # %% ../nbs/21_batch_workers.ipynb #e058f03c
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file
-KINDS = ("failed", "lost", "full", "stopped")  # how an attempt can end badly
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file  # the disk, the quota, the largest file
 
 
+KINDS = ("failed", "lost", "full", "stopped")  # how an attempt can end badly  # how an attempt can end badly
+
+
+class BadInput(RuntimeError):
+    "Bad input of one run of a batch: a failure of this run only, which is kept."
+
+
+def attempt(
+    task: dict,  # config, tables, directory, engine
+) -> dict:  # ok; or kind and error
+    "One run, in this process."
+    try:
+        hosting = Hosting(task["directory"], task["tables"], task["engine"], replace=True, bad_input=BadInput)
+        run_to_directory(Config(**task["config"]), progress=False, hosting=hosting)
+        return {"ok": True}
+    except BaseException as error:
+        words = f"{error}" if isinstance(error, (NotebookError, BadInput, InputError)) else f"{type(error).__name__}: {error}"
+        full = getattr(error, "errno", None) in FULL or any(f"[Errno {number}]" in words for number in FULL)
+        kind = "full" if full else "lost" if "DeadKernelError" in words else "failed"
+        return {"ok": False, "kind": kind, "error": (words.splitlines() or [""])[0]}
+
+# %% ../nbs/21_batch_workers.ipynb #5f3c42e6
+def read_reply(process: subprocess.Popen, stopped: Callable[[], bool], until: float) -> dict | None:  # None: the process is gone
+    "Wait for the answer of a process, several times a second asking whether to stop."
+    answer = b""
+    while not answer.endswith(b"\n"):
+        if stopped():
+            return {"ok": False, "kind": "stopped", "error": "stopped"}
+        if time.monotonic() > until:
+            return {"ok": False, "kind": "failed", "error": "it did not end within --time_limit"}
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            more = os.read(process.stdout.fileno(), 65536)
+            if not more:
+                return None
+            answer += more
+    return json.loads(answer)
+
+
+def how_it_ended(process: subprocess.Popen, errors) -> dict:
+    "What to say of a process that is gone: its signal, or its status and the last line that it printed."
+    status = process.wait()
+    errors.seek(0)
+    said = errors.read().decode("utf-8", "replace").strip().splitlines()
+    how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+    return {"ok": False, "kind": "lost", "error": f"its process {how}{': ' + said[-1] if said and status > 0 else ''}"}
+
+# %% ../nbs/21_batch_workers.ipynb #566f15e1
 def serve() -> None:
     "What a process of a batch does: take runs from standard input, answer on standard output, end when the batch does."
     requests, replies = os.dup(0), os.dup(1)
@@ -67,7 +113,23 @@ def _listen(requests: int, inbox: queue.SimpleQueue) -> None:
     _end_children(os.getpid())
     os._exit(3)
 
+# %% ../nbs/21_batch_workers.ipynb #916529b1
+def start_process(
+    threads: int,  # of its linear algebra
+    errors,  # file that takes what it prints
+) -> subprocess.Popen:
+    "A process that runs `serve`."
+    limits = {f"{library}_NUM_THREADS": str(threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-c", "from tfbpmodeling.batch_workers import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        env=limits | os.environ,
+        start_new_session=True,  # Ctrl-C in a terminal goes to the batch alone
+    )
 
+# %% ../nbs/21_batch_workers.ipynb #ca42a0db
 def _end_children(pid: int) -> None:
     "Kill the processes that a process has started, kernels among them."
     import psutil
@@ -82,43 +144,12 @@ def _end_children(pid: int) -> None:
         except psutil.NoSuchProcess:
             pass
 
-
-class BadInput(RuntimeError):
-    "Bad input of one run of a batch: a failure of this run only, which is kept."
-
-
-def attempt(
-    task: dict,  # config, tables, directory, engine
-) -> dict:  # ok; or kind and error
-    "One run, in this process."
-    try:
-        hosting = Hosting(task["directory"], task["tables"], task["engine"], replace=True, bad_input=BadInput)
-        run_to_directory(Config(**task["config"]), progress=False, hosting=hosting)
-        return {"ok": True}
-    except BaseException as error:
-        words = f"{error}" if isinstance(error, (NotebookError, BadInput, InputError)) else f"{type(error).__name__}: {error}"
-        full = getattr(error, "errno", None) in FULL or any(f"[Errno {number}]" in words for number in FULL)
-        kind = "full" if full else "lost" if "DeadKernelError" in words else "failed"
-        return {"ok": False, "kind": kind, "error": (words.splitlines() or [""])[0]}
-
 # %% ../nbs/21_batch_workers.ipynb #65ce7474
 class Child:
     "A process that runs one factor after the other: started when first needed, replaced after a failure."
 
     def __init__(self, threads: int):
         self.threads, self.process, self.errors = threads, None, None
-
-    def start(self) -> None:
-        limits = {f"{library}_NUM_THREADS": str(self.threads) for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR")}
-        self.errors = tempfile.TemporaryFile()
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", "from tfbpmodeling.batch_workers import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self.errors,
-            env=limits | os.environ,
-            start_new_session=True,  # Ctrl-C in a terminal goes to the batch alone
-        )
 
     def run(
         self,
@@ -130,40 +161,21 @@ class Child:
         try:
             reply = {"ok": True}
             if self.process is None or self.process.poll() is not None:
-                self.start()
-                reply = {"ok": True} | self._reply(stopped, math.inf)
+                self.errors = tempfile.TemporaryFile()
+                self.process = start_process(self.threads, self.errors)
+                reply = {"ok": True} | (read_reply(self.process, stopped, math.inf) or how_it_ended(self.process, self.errors))
             if reply["ok"]:
                 self.process.stdin.write(json.dumps(task).encode() + b"\n")
                 self.process.stdin.flush()
-                reply = self._reply(stopped, time.monotonic() + (time_limit or math.inf))
+                until = time.monotonic() + (time_limit or math.inf)
+                reply = read_reply(self.process, stopped, until) or how_it_ended(self.process, self.errors)
         except BrokenPipeError:
-            reply = self._lost()
+            reply = how_it_ended(self.process, self.errors)
         if not reply["ok"]:
             pid = self.process.pid
             self.kill()
             keep_partial(task, pid, reply)
         return reply
-
-    def _reply(self, stopped: Callable[[], bool], until: float) -> dict:
-        answer = b""
-        while not answer.endswith(b"\n"):
-            if stopped():
-                return {"ok": False, "kind": "stopped", "error": "stopped"}
-            if time.monotonic() > until:
-                return {"ok": False, "kind": "failed", "error": "it did not end within --time_limit"}
-            if select.select([self.process.stdout], [], [], 0.2)[0]:
-                more = os.read(self.process.stdout.fileno(), 65536)
-                if not more:
-                    return self._lost()
-                answer += more
-        return json.loads(answer)
-
-    def _lost(self) -> dict:
-        status = self.process.wait()
-        self.errors.seek(0)
-        said = self.errors.read().decode("utf-8", "replace").strip().splitlines()
-        how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
-        return {"ok": False, "kind": "lost", "error": f"its process {how}{': ' + said[-1] if said and status > 0 else ''}"}
 
     def kill(self) -> None:
         "End the process and what it started, at once."
@@ -235,6 +247,30 @@ class Local:
         for watcher in self.watchers:
             watcher.join(timeout=30)
 
+# %% ../nbs/21_batch_workers.ipynb #3b11e046
+CONNECT = 10  # seconds
+
+
+def _connect(config: BatchConfig):
+    "A client of the scheduler. InputError where none answers."
+    try:
+        from distributed import Client
+    except ImportError:
+        raise InputError("--scheduler needs Dask: pip install 'tfbpmodeling[cluster]'") from None
+    try:
+        return Client(config.scheduler, timeout=CONNECT, set_as_default=False)
+    except (OSError, ValueError) as e:
+        raise InputError(f"--scheduler {config.scheduler}: no Dask scheduler answers there ({type(e).__name__}: {e})") from None
+
+
+def _reply_of(future) -> dict:
+    if future.status == "finished":
+        return future.result()
+    if future.status in ("cancelled", "lost"):
+        raise RuntimeError("the Dask scheduler is gone: start it again, then run the same command to go on")
+    error = future.exception()
+    return {"ok": False, "kind": "failed", "error": f"its Dask worker was lost: {type(error).__name__}: {error}".splitlines()[0]}
+
 # %% ../nbs/21_batch_workers.ipynb #c0dbe33f
 _children: dict[str, Child] = {}  # in a Dask worker: tables -> process
 
@@ -252,22 +288,14 @@ def end_on_worker(tables: str) -> None:
     if tables in _children:
         _children.pop(tables).kill()
 
-
-CONNECT = 10  # seconds
-
-
+# %% ../nbs/21_batch_workers.ipynb #fc816df6
 class Cluster:
     "Runs on the workers of a Dask scheduler."
 
     def __init__(self, config: BatchConfig):
-        try:
-            from distributed import Client, as_completed
-        except ImportError:
-            raise InputError("--scheduler needs Dask: pip install 'tfbpmodeling[cluster]'") from None
-        try:
-            self.client = Client(config.scheduler, timeout=CONNECT, set_as_default=False)
-        except (OSError, ValueError) as e:
-            raise InputError(f"--scheduler {config.scheduler}: no Dask scheduler answers there ({type(e).__name__}: {e})") from None
+        from distributed import as_completed
+
+        self.client = _connect(config)
         self.most, self.workers, self.asked = config.n_jobs, 0, -math.inf
         if not config.n_jobs and self.slots and not self.workers:
             log.warning("the scheduler %s has no workers yet", config.scheduler)
@@ -292,15 +320,7 @@ class Cluster:
         ready = self.ended.next_batch(block=False) if self.names else []
         if not ready:
             time.sleep(0.2)
-        return [(self.names.pop(future.key)[0], self._reply(future)) for future in ready]
-
-    def _reply(self, future) -> dict:
-        if future.status == "finished":
-            return future.result()
-        if future.status in ("cancelled", "lost"):
-            raise RuntimeError("the Dask scheduler is gone: start it again, then run the same command to go on")
-        error = future.exception()
-        return {"ok": False, "kind": "failed", "error": f"its Dask worker was lost: {type(error).__name__}: {error}".splitlines()[0]}
+        return [(self.names.pop(future.key)[0], _reply_of(future)) for future in ready]
 
     def close(self) -> None:
         "Give up what is under way."
