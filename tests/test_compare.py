@@ -71,7 +71,7 @@ def test_every_interval_is_that_of_its_run(runs, page):
     text = page.read_text()
     table = text[text.index("<h3>Stage 2: all genes") :].split("</table>")[0]
     rows = [
-        re.findall(r'<td class=name>(.*?)</td><td>(.*?)</td><td><span class="(\w+)"(?: data-v="(.*?)")?>', r)
+        re.findall(r'<td class="name">(.*?)</td><td>(.*?)</td><td class="(\w+)"(?: data-v="(.*?)")?>', r)
         for r in table.split("<tr>")[2:]
     ]
     stored = json.loads((runs["a"] / "all_data_result_object" / "result_obj_ci.json").read_text())["98.0"]
@@ -85,7 +85,7 @@ def test_every_interval_is_that_of_its_run(runs, page):
 
 def test_counts_stand_side_by_side(runs, page):
     text = page.read_text()
-    rows = dict((m[0], m[1:]) for m in re.findall(r"<td class=name>([^<]+)</td><td>([^<]*)</td><td>([^<]*)</td></tr>", text))
+    rows = dict((m[0], m[1:]) for m in re.findall(r'<td class="name">([^<]+)</td><td>([^<]*)</td><td>([^<]*)</td></tr>', text))
     for key, words in (
         ("terms_kept_all_data", "terms kept on all genes (stage 2)"),
         ("genes_topn", "genes of the top N"),

@@ -15,6 +15,7 @@ from tfbpmodeling.config import TRANSFORMS, Config, InputError
 from tfbpmodeling.modeling_data import (
     InputFile,
     ModelingData,
+    Origin,
     load_modeling_data,
     looks_like_p_values,
     make_modeling_data,
@@ -224,7 +225,11 @@ def test_ambiguous_or_absent_response():
     y, x = tables()
     two = y.rename(columns={"TF01": "TF1"}).assign(p=0.5)
     refused(
-        lambda: make_modeling_data(two, x, "TF01", response_name="r.csv"), "r.csv", "2 numeric columns", "'TF1', 'p'", "Did you mean 'TF1'?"
+        lambda: make_modeling_data(two, x, "TF01", origin=Origin(response="r.csv")),
+        "r.csv",
+        "2 numeric columns",
+        "'TF1', 'p'",
+        "Did you mean 'TF1'?",
     )
     refused(lambda: make_modeling_data(y.assign(TF01="x").rename(columns={"TF01": "s"}), x, "TF01"), "no numeric column", "'s'")
     many = pd.concat([y["TF01"].rename(f"c{i}") for i in range(30)], axis=1)
@@ -235,7 +240,7 @@ def test_text_in_the_response_column():
     y, x = tables()
     bad = y.astype(object)
     bad.iloc[16, 0] = "abc"
-    refused(lambda: make_modeling_data(bad, x, "TF01", response_name="r.csv"), "r.csv", "'TF01'", "row 17", "'G016'", "'abc'")
+    refused(lambda: make_modeling_data(bad, x, "TF01", origin=Origin(response="r.csv")), "r.csv", "'TF01'", "row 17", "'G016'", "'abc'")
 
 
 # ---------------------------------------------------------------- predictors
@@ -329,7 +334,9 @@ def test_every_kind_of_number(dtype):
 
 def test_perturbed_tf_must_be_a_column():
     y, x = tables()
-    refused(lambda: make_modeling_data(y, x, "tf01", predictors_name="b.csv"), "--perturbed_tf tf01", "b.csv", "Did you mean 'TF01'?")
+    refused(
+        lambda: make_modeling_data(y, x, "tf01", origin=Origin(predictors="b.csv")), "--perturbed_tf tf01", "b.csv", "Did you mean 'TF01'?"
+    )
     refused(lambda: make_modeling_data(y, x, ""), "--perturbed_tf is empty")
 
 
@@ -437,7 +444,9 @@ def test_constant_binding_on_the_genes_in_use():
     y, x = tables()
     x["TF01"] = 0.0
     x.loc["extra"] = 5.0
-    refused(lambda: make_modeling_data(y, x, "TF01", predictors_name="b.csv"), "'TF01' of b.csv", "same value (0) for all 120 genes")
+    refused(
+        lambda: make_modeling_data(y, x, "TF01", origin=Origin(predictors="b.csv")), "'TF01' of b.csv", "same value (0) for all 120 genes"
+    )
 
 
 def test_tables_made_in_python_are_checked_too():

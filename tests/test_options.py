@@ -9,7 +9,18 @@ import pandas as pd
 import pytest
 
 from tfbpmodeling.bootstrap_model_results import intervals
-from tfbpmodeling.config import Config, InputError
+from tfbpmodeling.config import (
+    INFERENCE_METHODS,
+    Config,
+    InputError,
+    choose,
+    line_from_names,
+    listed,
+    names_from_line,
+    parse_term,
+    term_factors,
+)
+from tfbpmodeling.inference import METHODS
 from tfbpmodeling.interactor_significance import interactor_significance
 from tfbpmodeling.modeling_data import load_modeling_data
 from tfbpmodeling.workflow import RunResult, design_for, make_plan, run
@@ -136,6 +147,48 @@ def test_added_variables_are_terms_with_their_values(model, folder):
 def test_an_added_variable_leaves_its_interaction_unless_that_is_excluded(model):
     assert "T1:T4" in model(add_model_variables="T4").all_data.terms
     assert "T1:T4" not in model(add_model_variables="T4", exclude_interactor_variables="T4").all_data.terms
+
+
+@pytest.mark.parametrize("label", ["T1:T9", "T1 - 1", "__import__('os')", "I(T1 ** 4)", "", ":", "T1:", "I( ** 2)", "ROW_MAX"])
+def test_what_is_no_term_is_refused_and_never_evaluated(label):
+    assert term_factors(label, FACTORS) is None
+    with pytest.raises(InputError, match="neither a predictor column nor a term"):
+        parse_term(label, FACTORS)
+
+
+def test_a_column_is_itself_before_it_is_a_term():
+    assert parse_term("T1:T2", ["T1", "T2", "T1:T2"]).factors == ("T1:T2",)
+    assert term_factors("T1:T2", ["T1", "T2", "T1:T2"]) == ("T1", "T2")  # how a table with such a column is found out
+    assert parse_term("a:b:c", ["a", "b:c"]).factors == ("a", "b:c") and parse_term("I(a:b ** 2)", ["a:b"]).factors == ("a:b", "a:b")
+    assert parse_term("row_max", ["a"]).factors == ()
+
+
+# ---------------------------------------------------------------- values and sentences
+
+
+@pytest.mark.parametrize("names", [(), ("a",), ("a b", "red, median", 'say "x"', "I(T1 ** 2)")])
+def test_names_in_a_line_come_back(names):
+    assert names_from_line(line_from_names(names)) == names
+
+
+def test_a_list_in_a_sentence_counts_what_it_leaves_out():
+    assert listed([]) == "" and listed("abc", 3) == "a, b, c" and listed("abcd", 3) == "a, b, c and 1 more"
+
+
+def test_a_choice_is_refused_with_the_nearest_one():
+    choose("missing", "drop", ("error", "drop"))
+    with pytest.raises(InputError, match=r"^--missing DROP: choose one of error, drop. Did you mean 'drop'\?$"):
+        choose("missing", "DROP", ("error", "drop"))
+
+
+def test_the_methods_of_inference_are_the_choices_of_the_option():
+    assert INFERENCE_METHODS == ("percentile", *METHODS)
+
+
+@pytest.mark.parametrize("value", [10**400, "1e999", float("nan"), None, [1]])
+def test_what_is_no_finite_number_is_refused(value):
+    with pytest.raises(InputError, match="--top_n .*: it must be a whole number"):
+        Config(top_n=value)
 
 
 # ---------------------------------------------------------------- strata, weights, scale

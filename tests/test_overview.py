@@ -251,16 +251,16 @@ PROBE = """<script>addEventListener('load', () => {
   const wrong = [], say = (ok, what) => { if (!ok) wrong.push(what) };
   const tables = [...document.querySelectorAll('table.sortable')];
   for (const table of tables) {
-    const name = table.closest('.table').previousElementSibling.previousElementSibling?.textContent, rows = () => [...table.tBodies[0].rows];
+    const name = table.textContent.slice(0, 40), rows = () => [...table.tBodies[0].rows];
     const n = rows().length, before = rows().map(r => r.textContent).sort().join();
     [...table.tHead.rows[0].cells].forEach((th, k) => {
-      const button = th.querySelector('button'), numeric = th.classList.contains('n');
+      const button = th.querySelector('button'), numeric = th.classList.contains('n') || th.classList.contains('i');
       button.focus(); say(document.activeElement === button, name + k + ' has no focus');
       for (const order of numeric ? ['descending', 'ascending'] : ['ascending', 'descending']) {
         button.click();
         say(th.getAttribute('aria-sort') === order, name + k + ' is not ' + order);
         say(table.querySelectorAll('[aria-sort]').length === 1, name + k + ' two sorted columns');
-        let keys = rows().map(r => numeric ? parseFloat(r.cells[k].textContent.replace('−', '-').replaceAll(',', '')) : r.cells[k].textContent.trim());
+        let keys = rows().map(r => numeric ? parseFloat(r.cells[k].textContent.replaceAll('−', '-').replaceAll(',', '')) : r.cells[k].textContent.trim());
         const full = keys.findLastIndex(v => v !== '' && !Number.isNaN(v)) + 1;
         say(keys.slice(0, full).every(v => v !== '' && !Number.isNaN(v)), name + k + ' missing values are not last');
         keys = keys.slice(0, full); if (order === 'descending') keys.reverse();
@@ -269,6 +269,8 @@ PROBE = """<script>addEventListener('load', () => {
       }
     });
     say(rows().map(r => r.textContent).sort().join() === before, name + ' lost rows');
+    say(table.classList.contains('searched') === n > 24, name + ' has ' + n + ' rows: a field to search?');
+    if (n <= 24) continue;
     const label = table.closest('.table').previousElementSibling, field = label.querySelector('input[type=search]'), shown = () => rows().filter(r => r.offsetParent).length;
     const type = (text) => { field.value = text; field.dispatchEvent(new Event('input')) };
     const word = rows()[0].cells[0].textContent.trim().split(/\\s+/)[0];

@@ -266,7 +266,7 @@ def test_the_page_of_an_empty_run(empty_run):
 
 
 SORTED = """<script>addEventListener('load', async () => {
-  const wrong = [], say = (ok, what) => { if (!ok) wrong.push(what) }, number = (text) => parseFloat(text.replace('−', '-').replace('∞', '1e999'));
+  const wrong = [], say = (ok, what) => { if (!ok) wrong.push(what) }, number = (text) => parseFloat(text.replaceAll('−', '-').replaceAll(',', '').replace('∞', '1e999'));
   const tables = [...document.querySelectorAll('table.sortable')];
   for (const table of tables) {
     const rows = () => [...table.tBodies[0].rows], words = () => rows().map(row => row.textContent).sort().join();

@@ -26,7 +26,7 @@ from .artifacts import FINISHED, json_text, read_findings, read_json, remove_sta
 from .batch_tables import Factor, Sources, add_fingerprints, chosen_factors, counting_options, read_sources
 from .batch_workers import Cluster, Local
 from .config import BatchConfig, InputError
-from .modeling_data import FactorTables, Storage, make_modeling_data, shown_names, store_tables
+from .modeling_data import FactorTables, Origin, Storage, make_modeling_data, shown_names, store_tables
 from .notebook_runner import read_notebook
 from .overview import write_overview
 from .workflow import choose_seed, make_plan
@@ -277,7 +277,7 @@ def check_one(batch: Batch, sources: Sources, to_do: list[str]) -> None:
         try:
             single = config.for_factor(name, batch.seed, factor.response_file, factor.predictors_file)
             names = shown_names(factor.response_file, factor.predictors_file)
-            how = dict(missing=config.missing, transform=config.transform_predictors, response_name=names[0], predictors_name=names[1])
+            how = dict(missing=config.missing, transform=config.transform_predictors, origin=Origin(*names))
             make_plan(make_modeling_data(factor.response, factor.predictors, name, blacklist=sources.blacklist, **how), single)
             return
         except InputError as error:
@@ -306,7 +306,7 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
 def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: str) -> FactorTables:
     storage = Storage(shared, config.save_bootstrap_indices, factor.fingerprint)
     names = shown_names(factor.response_file, factor.predictors_file)
-    return FactorTables(factor.name, factor.response, factor.predictors, names, sources.inputs_of(factor, config), storage)
+    return FactorTables(factor.name, factor.response, factor.predictors, Origin(*names, sources.inputs_of(factor, config), storage))
 
 
 def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:

@@ -5,8 +5,6 @@
 # %% ../nbs/19_compare.ipynb #0e463599
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.resources
 import json
 import numpy as np
 import pandas as pd
@@ -30,7 +28,21 @@ from tfbpmodeling.figures import (
     styled,
     term_namer,
 )
-from .html import Block, block_table, interval
+from tfbpmodeling.html import (
+    Block,
+    Cell,
+    Step,
+    block_table,
+    facts_line,
+    file_mark,
+    funnel,
+    interval,
+    joined,
+    number,
+    page_head,
+    rendered,
+    tag,
+)
 from .least_squares import ROBUST_LEVEL
 from .workflow import RunResult
 
@@ -113,7 +125,7 @@ def differing_inputs(pair: Pair) -> pd.DataFrame:  # input, A, B
     for option in dict.fromkeys((*files[0], *files[1])):
         sides = [f.get(option, ("–", "")) for f in files]
         if sides[0][1] != sides[1][1]:
-            rows.append((option, *(f"{name} (SHA-256 {mark[:10]}…)" if mark else name for name, mark in sides)))
+            rows.append((option, *(file_mark(name, mark) if mark else name for name, mark in sides)))
     for what, values in (("response column", [r.data.response_column for r in pair.runs]),
                          ("genes in use", [str(r.data.n_genes) for r in pair.runs]),
                          ("terms of the model", [str(len(r.design.terms)) for r in pair.runs])):  # fmt: skip
@@ -228,10 +240,10 @@ def survivor_table(pair: Pair) -> Block:
     )
 
 
-def _interval_of(run: RunResult, stage: str, term: str) -> Block:
+def _interval_of(run: RunResult, stage: str, term: str) -> Cell:
     results = getattr(run, stage)
     if results is None or term not in results.terms:
-        return Block(f'<span class="no">{"not fitted" if term in run.design.terms else "no such term"}</span>')
+        return Cell("not fitted" if term in run.design.terms else "no such term", css="no")
     return interval(*next(iter(results.ci_dict.values()))[term])
 
 
@@ -263,7 +275,7 @@ COUNTS = {
 
 def count_table(pair: Pair) -> Block:
     "Counts of every stage, side by side."
-    rows = [(words, *(str(run.counts.get(key, "–")) for run in pair.runs)) for key, words in COUNTS.items()]
+    rows = [(words, *(number(run.counts.get(key)) for run in pair.runs)) for key, words in COUNTS.items()]
     rows.append((f"beyond main effects ({ROBUST_LEVEL:g} %)", *(str(len(run.beyond_main_effects)) for run in pair.runs)))
     rows.append(
         (
@@ -283,21 +295,20 @@ def difference_words(pair: Pair) -> str:
 # %% ../nbs/19_compare.ipynb #0120122b
 def compare_page(pair: Pair) -> str:
     "The page as HTML."
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     groups = split_terms(pair.a.survivors, pair.b.survivors)
     ptf, name = pair.a.data.perturbed_tf, pair.named(pair.a.data.perturbed_tf)
+    title = joined(name, " ", tag("small", ptf), ": two runs") if ptf != name else f"{name}: two runs"
     versions = [m.get("version", "") for m in pair.manifests]
     values = dict(
-        name=name, ptf=ptf if ptf != name else "", verdict=pair_verdict(pair), names=pair.names, differs=difference_words(pair), same_units=same_units(pair),
-        counts=[(len(terms), words) for terms, words in zip(groups, ("survivors in both", "only in A", "only in B"))],
+        name=name, head=page_head(f"Do two runs agree on which factors change what {name} does?", title, pair_verdict(pair)), same_units=same_units(pair),
+        facts=facts_line([("A", pair.names[0]), ("B", pair.names[1]), ("what differs", difference_words(pair))]),
+        counts=funnel([Step(len(terms), words, found=k == 0) for k, (terms, words) in enumerate(zip(groups, ("survivors in both", "only in A", "only in B")))]),
         survivors=survivor_table(pair) if any(groups) else None, forest=forest_figure(pair), stage_counts=count_table(pair),
         kept=[(words, kept_table(pair, stage) if pair_terms(pair, stage) else None) for stage, words in (("all_data", "Stage 2: all genes"), ("topn", "Stage 4: top N"))],
         options=_or_none(differing_options(pair)), inputs=_or_none(differing_inputs(pair)), verdicts=[run.verdict for run in pair.runs], versions=versions,
         same_data=same_data(pair),
     )  # fmt: skip
-    loader = FileSystemLoader(str(importlib.resources.files("tfbpmodeling") / "templates"))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("compare/index.html.j2").render(values)
+    return rendered("compare/index.html.j2", values)
 
 
 def _or_none(table: pd.DataFrame) -> Block | None:

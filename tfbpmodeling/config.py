@@ -8,16 +8,20 @@ from __future__ import annotations
 import csv
 import dataclasses
 import difflib
+import gzip
 import math
-from collections.abc import Iterable
+import zlib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS',
+__all__ = ['READERS', 'FOREIGN', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS',
            'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'InputError', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of',
            'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual',
-           'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'Config', 'BatchConfig']
+           'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'term_factors', 'Term', 'parse_term',
+           'check_is_file', 'file_bytes', 'file_text', 'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 class InputError(ValueError):
@@ -244,6 +248,101 @@ def check_file_name_part(name: str, value: str) -> None:
     if any(c in value for c in "/\\\0"):
         raise InputError(f"--{name} {value!r} contains a path separator: it becomes part of a folder's name, so leave out / and \\")
 
+# %% ../nbs/00_config.ipynb #ff14edab
+def term_factors(
+    label: str,  # such as "TF01:TF02"
+    columns: Collection[str],  # predictor columns that exist
+) -> tuple[str, ...] | None:  # the columns whose product it is; () for row_max; None: no such term
+    "Take apart what is written as a term made of columns."
+    if label == "row_max":
+        return ()
+    for power in (2, 3):
+        if label.startswith("I(") and label.endswith(f" ** {power})") and label[2:-6] in columns:
+            return (label[2:-6],) * power
+    for i, letter in enumerate(label):
+        if letter == ":" and label[:i] in columns and label[i + 1 :] in columns:
+            return label[:i], label[i + 1 :]
+    return None
+
+# %% ../nbs/00_config.ipynb #d804f74f
+@dataclass(frozen=True)
+class Term:
+    "One term, taken apart: the columns that are multiplied."
+
+    label: str  # how files and pages write it
+    factors: tuple[str, ...]  # columns whose product is the value; empty for row_max
+
+
+def parse_term(
+    label: str,  # a name, a:b, I(a ** 2), I(a ** 3) or row_max
+    columns: list[str],  # predictor columns that exist
+) -> Term:
+    "Take a term apart. InputError when it names no existing column."
+    names = set(columns)
+    factors = (label,) if label in names else term_factors(label, names)
+    if factors is None:
+        forms = "neither a predictor column nor a term made of such columns (a:b, I(a ** 2), I(a ** 3), row_max)"
+        raise InputError(f"{label!r} is {forms}.{did_you_mean(label, columns)}")
+    return Term(label, factors)
+
+# %% ../nbs/00_config.ipynb #b7780723
+def check_is_file(path: Path, what: str) -> None:
+    "Refuse a path that names no file, with the nearest name that there is."
+    if path.is_dir():
+        raise InputError(f"{what} {path} is a directory: name one file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"{what} {path} does not exist, nor does its folder {path.parent}: check the path")
+    if not path.exists():
+        files = sorted(p.name for p in path.parent.iterdir() if p.is_file())
+        raise InputError(f"{what} {path} does not exist: check the name.{did_you_mean(path.name, files)}")
+    if not path.is_file():
+        raise InputError(f"{what} {path} is no regular file (a pipe?): save the table as a file, so that the run can record what it read")
+
+# %% ../nbs/00_config.ipynb #a0c66f25
+def file_bytes(path: Path, what: str, may_be_empty: bool = False) -> bytes:
+    "The bytes of a file; those of a .gz file unpacked."
+    try:
+        check_is_file(path, what)
+        raw = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{what} {path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
+    if path.suffix.lower() == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as e:
+            way_out = "copy or compress it again, or take .gz off the name of a file that is not compressed"
+            raise InputError(f"{what} {path.name} is not a whole gzip file ({e}): {way_out}") from None
+    if not may_be_empty and not raw.strip(b"\xef\xbb\xbf\r\n\t "):
+        raise InputError(f"{what} {path.name} is empty: it needs a header line and one line per gene")
+    return raw
+
+# %% ../nbs/00_config.ipynb #11491d7b
+FOREIGN = {
+    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "export the sheet as CSV"),
+    b"\x1f\x8b": ("a gzip file", "add .gz to its name"),
+    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
+    b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
+    b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
+}  # first bytes -> what the file is, way out
+
+
+def file_text(path: Path, what: str, may_be_empty: bool = False) -> str:
+    "The text of a file: UTF-8, with or without a byte order mark."
+    raw = file_bytes(path, what, may_be_empty)
+    foreign = next((FOREIGN[magic] for magic in FOREIGN if raw.startswith(magic)), None)
+    if foreign is None and b"\0" in raw:
+        foreign = "a binary file", "export the table as CSV"
+    if foreign:
+        raise InputError(f"{what} {path.name} is {foreign[0]}, not a text table: {foreign[1]}")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise InputError(
+            f"{what} {path.name} is not UTF-8 text (byte 0x{raw[e.start]:02x} in line {line}): save it as CSV in UTF-8"
+        ) from None
+
 # %% ../nbs/00_config.ipynb #cffd3d83
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value
 TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")  # of the predictors
@@ -272,22 +371,11 @@ class Config:
         metavar="FILE",
     )
     perturbed_tf: str = option(
-        "",
-        "The perturbed transcription factor: the name of its column in the predictors table.",
-        "input",
-        metavar="NAME",
+        "", "The perturbed transcription factor: the name of its column in the predictors table.", "input", metavar="NAME"
     )
-    blacklist_file: str | None = option(
-        None,
-        "Text file with one gene id per line; these genes are left out.",
-        "input",
-        metavar="FILE",
-    )
+    blacklist_file: str | None = option(None, "Text file with one gene id per line; these genes are left out.", "input", metavar="FILE")
     gene_names: str | None = option(
-        None,
-        "Table with two columns, id and name. Pages show the names; result files keep the ids.",
-        "input",
-        metavar="FILE",
+        None, "Table with two columns, id and name. Pages show the names; result files keep the ids.", "input", metavar="FILE"
     )
     missing: str = option(
         "error",
@@ -304,13 +392,7 @@ class Config:
     n_bootstraps: int = published(
         100,
         10000,
-        option(
-            1000,
-            "Number of bootstrap resamples of the genes in stages 2 and 4.",
-            "model",
-            low=1,
-            metavar="N",
-        ),
+        option(1000, "Number of bootstrap resamples of the genes in stages 2 and 4.", "model", low=1, metavar="N"),
     )
     random_state: int | None = option(
         None,
@@ -325,11 +407,7 @@ class Config:
         "Scale the bootstrap weights to sum to one. The lasso rescales its weights anyway, so this changes no number; the flag is kept for old scripts.",
         "model",
     )
-    scale_by_std: bool = option(
-        False,
-        "Divide every term by its standard deviation (without centring), in stages 2 to 5.",
-        "model",
-    )
+    scale_by_std: bool = option(False, "Divide every term by its standard deviation (without centring), in stages 2 to 5.", "model")
     bins: tuple[float, ...] = option(
         (0.0, 8.0, 12.0, math.inf),
         "Edges of the strata, as ranks of the perturbed TF's binding; cross-validation folds are balanced over them.",
@@ -352,15 +430,7 @@ class Config:
     topn_ci_level: float = published(
         80,
         99.9,
-        option(
-            TOPN_CI_LEVEL,
-            "Stage 4: the same for the top-N genes.",
-            "model",
-            low=0,
-            high=100,
-            open_interval=True,
-            metavar="PERCENT",
-        ),
+        option(TOPN_CI_LEVEL, "Stage 4: the same for the top-N genes.", "model", low=0, high=100, open_interval=True, metavar="PERCENT"),
     )
     max_iter: int = published(
         1000,
@@ -381,9 +451,7 @@ class Config:
         metavar="N",
     )
     iterative_dropout: bool = option(
-        False,
-        "Stage 2: before the final fit, drop terms in rounds until the set of kept terms no longer changes.",
-        "model",
+        False, "Stage 2: before the final fit, drop terms in rounds until the set of kept terms no longer changes.", "model"
     )
     stabilization_ci_start: float = published(
         50,
@@ -399,9 +467,7 @@ class Config:
         ),
     )
     row_max: bool = option(
-        False,
-        "Add the term row_max: each gene's largest value over all predictor columns, covariates included.",
-        "terms",
+        False, "Add the term row_max: each gene's largest value over all predictor columns, covariates included.", "terms"
     )
     squared_pTF: bool = option(False, "Add the square of the perturbed TF's binding as a term.", "terms")
     cubic_pTF: bool = option(False, "Add the cube of the perturbed TF's binding as a term.", "terms")
@@ -413,10 +479,7 @@ class Config:
         metavar="NAMES",
     )
     add_model_variables: tuple[str, ...] = option(
-        (),
-        "Terms to add, as a comma list: predictor columns, or a:b, I(a ** 2), I(a ** 3) of such columns.",
-        "terms",
-        metavar="NAMES",
+        (), "Terms to add, as a comma list: predictor columns, or a:b, I(a ** 2), I(a ** 3) of such columns.", "terms", metavar="NAMES"
     )
     stage4_lasso: bool = option(
         False,
@@ -447,23 +510,12 @@ class Config:
         metavar="K",
     )
     output_dir: str = option(
-        "./linear_perturbation_binding_modeling_results",
-        "Folder that gets one run directory per perturbed TF.",
-        "output",
-        metavar="DIR",
+        "./linear_perturbation_binding_modeling_results", "Folder that gets one run directory per perturbed TF.", "output", metavar="DIR"
     )
     output_suffix: str = option("", "Text added to the run directory's name.", "output", metavar="TEXT")
     timestamp: bool = option(False, "Add the date and time to the run directory's name.", "output")
-    overwrite: bool = option(
-        False,
-        "Replace an existing run directory; the old one stays until the new one is whole.",
-        "output",
-    )
-    no_report: bool = option(
-        False,
-        "Write the result files and figures only, no report.html and report.ipynb.",
-        "output",
-    )
+    overwrite: bool = option(False, "Replace an existing run directory; the old one stays until the new one is whole.", "output")
+    no_report: bool = option(False, "Write the result files and figures only, no report.html and report.ipynb.", "output")
     notebook: str | None = option(
         None,
         "A changed copy of the master notebook, to run in its place (tfbpmodeling notebook hands out a copy).",

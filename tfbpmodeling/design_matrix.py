@@ -8,41 +8,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
-from .config import N_FOLDS, Config, InputError, did_you_mean
+from .config import N_FOLDS, Config, InputError, did_you_mean, parse_term
 from .modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['Term', 'parse_term', 'all_data_terms', 'interactor_of', 'strata', 'Design', 'term_values', 'make_design',
-           'require_varying_terms', 'require_enough_genes']
-
-# %% ../nbs/02_design_matrix.ipynb #4cfa2ca2
-@dataclass(frozen=True)
-class Term:
-    "One term, taken apart: the columns that are multiplied."
-
-    label: str  # how files and pages write it
-    factors: tuple[str, ...]  # columns whose product is the value; empty for row_max
-
-
-def parse_term(
-    label: str,  # a name, a:b, I(a ** 2), I(a ** 3) or row_max
-    columns: list[str],  # predictor columns that exist
-) -> Term:
-    "Take a term apart. InputError when it names no existing column."
-    names = set(columns)
-    if label in names:
-        return Term(label, (label,))
-    if label == "row_max":
-        return Term(label, ())
-    for power in (2, 3):
-        if label.startswith("I(") and label.endswith(f" ** {power})") and label[2:-6] in names:
-            return Term(label, (label[2:-6],) * power)
-    for i, letter in enumerate(label):
-        if letter == ":" and label[:i] in names and label[i + 1 :] in names:
-            return Term(label, (label[:i], label[i + 1 :]))
-    raise InputError(
-        f"{label!r} is neither a predictor column nor a term made of such columns (a:b, I(a ** 2), I(a ** 3), row_max).{did_you_mean(label, columns)}"
-    )
+__all__ = ['all_data_terms', 'interactor_of', 'strata', 'term_values', 'Design', 'make_design', 'require_varying_terms',
+           'require_enough_genes']
 
 # %% ../nbs/02_design_matrix.ipynb #ee2f2903
 def all_data_terms(
@@ -69,6 +40,7 @@ def all_data_terms(
 
 
 def _added_terms(config: Config, columns: list[str]) -> list[str]:
+    "Added terms, each of which must exist."
     for label in config.add_model_variables:
         try:
             parse_term(label, columns)
@@ -104,6 +76,21 @@ def strata(
     return label
 
 # %% ../nbs/02_design_matrix.ipynb #a86469e2
+def term_values(
+    predictors: pd.DataFrame,  # (n_genes, n_predictors)
+    terms: tuple[str, ...],  # labels
+) -> np.ndarray:  # (n_genes, n_terms)
+    "The value of each term at each gene."
+    columns = list(predictors.columns)
+    values = predictors.to_numpy(dtype=float)
+    at = {name: j for j, name in enumerate(columns)}
+    X = np.empty((len(predictors), len(terms)))
+    for j, label in enumerate(terms):
+        term = parse_term(label, columns)
+        X[:, j] = values[:, [at[f] for f in term.factors]].prod(axis=1) if term.factors else values.max(axis=1)
+    return X
+
+# %% ../nbs/02_design_matrix.ipynb #764e3768
 @dataclass(frozen=True)
 class Design:
     "Terms, response and strata of one stage."
@@ -119,21 +106,6 @@ class Design:
     def frame(self) -> pd.DataFrame:
         "The terms as a table (n_genes, n_terms)."
         return pd.DataFrame(self.X, index=self.genes, columns=list(self.terms))
-
-
-def term_values(
-    predictors: pd.DataFrame,  # (n_genes, n_predictors)
-    terms: tuple[str, ...],  # labels
-) -> np.ndarray:  # (n_genes, n_terms)
-    "The value of each term at each gene."
-    columns = list(predictors.columns)
-    values = predictors.to_numpy(dtype=float)
-    at = {name: j for j, name in enumerate(columns)}
-    X = np.empty((len(predictors), len(terms)))
-    for j, label in enumerate(terms):
-        term = parse_term(label, columns)
-        X[:, j] = values[:, [at[f] for f in term.factors]].prod(axis=1) if term.factors else values.max(axis=1)
-    return X
 
 # %% ../nbs/02_design_matrix.ipynb #7ab26d42
 def make_design(
@@ -158,7 +130,7 @@ def make_design(
         X = X / scale
     return Design(tuple(terms), X, data.response.to_numpy(dtype=float), strata(data.binding, bins), data.genes, scale)
 
-
+# %% ../nbs/02_design_matrix.ipynb #d633b0e5
 def require_varying_terms(design: Design) -> None:
     "InputError where every term is constant over the genes."
     if (design.X.max(axis=0) == design.X.min(axis=0)).all():

@@ -5,130 +5,230 @@
 # %% ../nbs/15_html.ipynb #1716660f
 from __future__ import annotations
 
-import dataclasses
 import html
+import importlib.resources
 import math
 import numpy as np
 import pandas as pd
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from jinja2 import Environment  # imported where the first page is made: commands that make none start sooner
 
 # %% auto #0
-__all__ = ['Block', 'number', 'interval', 'block_table', 'Cell', 'Table', 'cell', 'span', 'make_table']
+__all__ = ['LONG', 'Block', 'joined', 'tag', 'number', 'Cell', 'interval', 'cell', 'Table', 'rendered', 'make_table',
+           'block_table', 'page_head', 'Step', 'funnel', 'facts_line', 'file_mark']
 
 # %% ../nbs/15_html.ipynb #4bfa9109
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Block:
-    "A piece of the page."
+    "A piece of a page."
 
     html: str
 
     def _repr_html_(self) -> str:
         return self.html
 
+    def __html__(self) -> str:
+        return self.html
 
+
+def joined(
+    *parts: str | Block,
+    by: str = "",  # text between the parts
+) -> Block:
+    "Parts in a row: text is escaped, blocks are not."
+    made = [part.__html__() if hasattr(part, "__html__") else html.escape(str(part)) for part in parts]
+    return Block(html.escape(by).join(made))
+
+
+def tag(
+    name: str,  # of the element, such as "p"
+    *parts: str | Block,  # what stands in it
+    css: str = "",  # class
+    link: str = "",  # href
+) -> Block:
+    "An HTML element."
+    attributes = "".join(f' {key}="{html.escape(value)}"' for key, value in (("class", css), ("href", link)) if value)
+    return Block(f"<{name}{attributes}>{joined(*parts).html}</{name}>")
+
+# %% ../nbs/15_html.ipynb #dd5054ba
 def number(
-    value: float,
+    value: float | None,
 ) -> str:
-    "A number for reading: three digits, a true minus sign."
+    "A number for reading: thousands with a comma, otherwise three significant digits, a true minus sign; a dash where it is missing."
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    return f"{value:.3g}".replace("-", "−")
+    size = abs(value)
+    whole = size < 1e15 and (size >= 999.5 or float(value).is_integer())
+    return f"{value or 0:{',.0f' if whole else '.3g'}}".replace("-", "−")
+
+# %% ../nbs/15_html.ipynb #0b0c750c
+class Cell(NamedTuple):
+    "One cell of a table."
+
+    text: str | Block
+    value: float | None = None  # to sort by
+    link: str = ""
+    note: str = ""  # small, after the text
+    css: str = ""  # n: a number; i: an interval; name: bold; yes and no: coloured and pale
 
 
-def interval(low: float, high: float) -> Block:
-    "An interval for reading, on one line."
-    return Block(f'<span class="i"{_sort_key(low)}>{"–" if math.isnan(low) else f"{number(low)} to {number(high)}"}</span>')
+def interval(
+    low: float | None,
+    high: float | None,
+) -> Cell:
+    "An interval on one line; it sorts by its lower end."
+    if pd.isna(low) or pd.isna(high):
+        return Cell("–", css="i no")
+    return Cell(f"{number(float(low))} to {number(float(high))}", _sort_key(low), css="i")
 
 
-def _sort_key(value: float) -> str:
-    "The attribute that a column sorts by; none for what is missing."
-    return "" if math.isnan(value) else f' data-v="{min(max(value, -1e300), 1e300):.6g}"'
+def _sort_key(value: float) -> float:
+    "A finite number to sort by."
+    return float(np.clip(value, -1e300, 1e300))
 
-
-def _cell(value: Any, first: bool) -> str:
+# %% ../nbs/15_html.ipynb #eff08658
+def cell(value: Any) -> Cell:
+    "Any value as a cell: numbers rounded, switches as yes and no, what is missing as a dash."
+    if isinstance(value, Cell):
+        return value
     if isinstance(value, Block):
-        return f"<td>{value.html}</td>"
+        return Cell(value)
     if isinstance(value, (bool, np.bool_)):
-        return f'<td class="{"yes" if value else "no"}">{"yes" if value else "no"}</td>'
-    if isinstance(value, (int, np.integer)):
-        return f'<td class="n"{_sort_key(float(value))}>{value}</td>'
-    if isinstance(value, (float, np.floating)):
-        return f'<td class="n"{_sort_key(float(value))}>{number(float(value))}</td>'
-    return f"<td{' class=name' if first else ''}>{html.escape(str(value))}</td>"
+        return Cell("yes" if value else "no", css="yes" if value else "no")
+    if pd.api.types.is_scalar(value) and pd.isna(value):
+        return Cell("–", css="no")
+    if isinstance(value, (int, float, np.number)):
+        return Cell(number(value), _sort_key(value), css="n")
+    return Cell(str(value))
+
+# %% ../nbs/15_html.ipynb #2caacfa4
+LONG = 24  # rows; longer tables scroll and can be searched
 
 
+@dataclass(frozen=True)
+class Table:
+    "A table of a page."
+
+    label: str  # what it is, for those who cannot see it
+    columns: list[str]
+    rows: list[list[Cell]]
+    kinds: list[str]  # of each column: n for numbers, i for intervals, else empty
+    caption: str = ""
+    sort: bool = True  # whether the page may sort it
+
+    @property
+    def long(self) -> bool:
+        return len(self.rows) > LONG
+
+    @property
+    def sortable(self) -> bool:
+        return self.sort and len(self.rows) > 2
+
+    def __html__(self) -> str:
+        return rendered("page/table.html.j2", {"t": self})
+
+    _repr_html_ = __html__
+
+# %% ../nbs/15_html.ipynb #bb79bea3
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = importlib.resources.files("tfbpmodeling") / "templates"
+    return Environment(loader=FileSystemLoader(str(folder)), autoescape=True, undefined=StrictUndefined)
+
+
+def rendered(
+    template: str,  # a file below tfbpmodeling/templates/
+    values: dict[str, Any],  # by the names that the template uses
+) -> str:
+    "A template with its values, as HTML."
+    return _templates().get_template(template).render(values)
+
+# %% ../nbs/15_html.ipynb #3b096062
+def make_table(
+    label: str,  # what it is, for those who cannot see it
+    columns: Sequence[str],
+    rows: Sequence[Sequence],  # of values or cells
+    caption: str = "",  # plain text
+    sort: bool = True,  # whether the page may sort it
+) -> Table:
+    "A table from values or cells."
+    cells = [[cell(value) for value in row] for row in rows]
+    kinds = [_kind(column) for column in zip(*cells)] if cells else [""] * len(columns)
+    placed = [[_in_column(c, kind, first=k == 0) for k, (c, kind) in enumerate(zip(row, kinds))] for row in cells]
+    return Table(label, [str(c) for c in columns], placed, kinds, caption, sort)
+
+
+def _kind(column: Sequence[Cell]) -> str:
+    "n where a column holds a number, i where it holds an interval."
+    looks = {look for c in column for look in c.css.split()}
+    return "n" if "n" in looks else "i" if "i" in looks else ""
+
+
+def _in_column(c: Cell, kind: str, first: bool) -> Cell:
+    "The cell as its column wants it: a dash among numbers stands to the right, text of the first column is a name."
+    if c.text == "–" and c.css == "no" and kind:
+        return c._replace(css=f"{kind} no")
+    return c._replace(css="name") if first and not c.css and isinstance(c.text, str) else c
+
+# %% ../nbs/15_html.ipynb #1d8f2289
 def block_table(
     table: pd.DataFrame,  # any shape; the first column names the rows
     caption: str = "",  # plain text
     most: int = 60,  # rows
     sort: bool = True,  # whether the page may sort it
 ) -> Block:
-    "A table as HTML: numbers to the right and rounded, switches as yes and no; wide ones scroll, long ones are cut."
+    "A data frame as HTML."
     rows = list(table.head(most).itertuples(index=False, name=None))
-    kinds = rows[0] if rows else [""] * table.shape[1]
-    numeric = [isinstance(v, (int, float, np.number)) and not isinstance(v, (bool, np.bool_)) for v in kinds]
-    heads = "".join(f'<th scope="col"{" class=n" if n else ""}>{html.escape(str(c))}</th>' for c, n in zip(table.columns, numeric))
-    body = "".join("<tr>" + "".join(_cell(v, i == 0) for i, v in enumerate(row)) + "</tr>" for row in rows)
-    more = f"{caption} The first {most} of {len(table)} rows." if len(table) > most else caption
-    head = f"<caption>{html.escape(more)}</caption>" if more else ""
-    table_class = f' class="sortable{" searched" if len(rows) > 24 else ""}"' if sort and len(rows) > 2 else ""
-    box = f"<table{table_class}>{head}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-    return Block(f'<div class="table{" long" if len(rows) > 24 else ""}">{box}</div>')
+    words = f"{caption} The first {most:,} of {len(table):,} rows.".strip() if len(table) > most else caption
+    return Block(make_table("", list(table.columns), rows, words, sort).__html__())
 
-# %% ../nbs/15_html.ipynb #0b0c750c
-class Cell(NamedTuple):
-    "One cell of a table."
-
-    text: str
-    value: float | None = None  # to sort by
-    link: str = ""
-    note: str = ""  # small, after the text
-    css: str = ""
+# %% ../nbs/15_html.ipynb #e15ef8f8
+def page_head(
+    question: str,
+    title: str | Block,
+    verdict: str,  # the answer in a sentence
+    small: str = "",  # after the title
+) -> Block:
+    "The head of a page."
+    name = joined(title, " ", tag("small", small)) if small else joined(title)
+    return tag("header", tag("p", question, css="kicker"), tag("h1", name), tag("p", verdict, css="verdict"), css="top")
 
 
-@dataclass(frozen=True)
-class Table:
-    "A table of the page."
+class Step(NamedTuple):
+    "One count of the row."
 
-    label: str  # what it is, for those who cannot see it
-    columns: list[str]
-    rows: list[list[Cell]]
-    caption: str = ""
-    numeric: tuple[int, ...] = ()  # columns to sort as numbers
+    count: int | float | str | None
+    words: str
+    found: bool = False  # whether it counts findings, which stand out
 
 
-def cell(value: Any) -> Cell:
-    "Any value as a cell: numbers rounded, switches as yes and no, what is missing as a dash."
-    if isinstance(value, Cell):
-        return value
-    if isinstance(value, (bool, np.bool_)):
-        return Cell("yes" if value else "no", css="yes" if value else "no")
-    if isinstance(value, (list, dict)):
-        return Cell(str(value))
-    if pd.isna(value):
-        return Cell("–", css="no")
-    if isinstance(value, (int, float, np.number)):
-        whole = float(value).is_integer() or 1e3 <= abs(value) < 1e15
-        return Cell(f"{value:,.0f}".replace("-", "−") if whole else number(float(value)), _key(value), css="n")
-    return Cell(str(value))
+def funnel(steps: Sequence[Step]) -> Block:
+    "A row of counts, from what went in to what was found."
+    items = []
+    for step in steps:
+        text = cell(step.count).text
+        items.append(tag("li", tag("b", text), step.words, css="end" if step.found else "none" if text == "0" else ""))
+    return tag("ol", *items, css="funnel")
 
-# %% ../nbs/15_html.ipynb #dbdf50f8
-def _key(value: float) -> float:
-    "A finite number to sort by."
-    return float(np.clip(value, -1e300, 1e300))
+# %% ../nbs/15_html.ipynb #6392b5e5
+def facts_line(facts: Sequence[tuple[str, Any]]) -> Block:  # name and value
+    "Facts in a line."
+    return tag("p", joined(*(joined(tag("b", name), " ", value) for name, value in facts), by=" · "), css="facts")
 
 
-def span(low: float, high: float) -> Cell:
-    "An interval as a cell; sorts by its lower end."
-    return cell(None) if pd.isna(low) or pd.isna(high) else Cell(f"{number(float(low))} to {number(float(high))}", _key(low), css="i")
-
-
-def make_table(label: str, columns: list[str], rows: list[list], caption: str = "") -> Table:
-    "A table from values or cells; a column with numbers sorts by them."
-    cells = [[cell(v) for v in row] for row in rows]
-    numeric = [k for k in range(len(columns)) if any(row[k].value is not None for row in cells)]
-    aligned = [[c._replace(css="n no") if k in numeric and c.text == "–" else c for k, c in enumerate(row)] for row in cells]
-    return Table(label, columns, aligned, caption, tuple(numeric))
+def file_mark(
+    path: str | Path,
+    sha256: str,  # of its content
+) -> str:
+    "A file by its name and the beginning of its SHA-256, by which two files of the same content are known."
+    return f"{Path(path).name} (SHA-256 {sha256[:10]}…)"

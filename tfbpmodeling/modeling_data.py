@@ -8,7 +8,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import functools
-import gzip
 import hashlib
 import html
 import io
@@ -18,96 +17,42 @@ import numbers
 import numpy as np
 import pandas as pd
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from .config import MISSING, TRANSFORMS, Config, InputError, choose, did_you_mean, listed
+from .config import MISSING, TRANSFORMS, Config, InputError, choose, did_you_mean, file_bytes, file_text, listed, term_factors
 
 # %% auto #0
-__all__ = ['FOREIGN', 'SEPARATORS', 'EXACT', 'read_table', 'predictor_values', 'response_values', 'genes_in_use',
-           'check_some_genes', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'transform_predictors',
-           'looks_like_p_values', 'InputFile', 'Storage', 'ModelingData', 'top_genes', 'make_modeling_data',
-           'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data', 'FactorTables',
-           'store_tables']
+__all__ = ['SEPARATORS', 'EXACT', 'ending_of', 'separator_of', 'table_rows', 'check_widths', 'read_text_table',
+           'read_parquet_table', 'labels_as_text', 'duplicates_in', 'check_columns', 'check_ids', 'named_table',
+           'read_table', 'numbers_in', 'refuse_text', 'predictor_values', 'response_values', 'is_numeric',
+           'check_predictor_names', 'genes_in_use', 'check_some_genes', 'find_gaps', 'without_gaps', 'rank_scaled',
+           'quantile_normalized', 'check_range', 'transform_predictors', 'strengths', 'looks_like_p_values',
+           'InputFile', 'Storage', 'top_genes', 'ModelingData', 'check_binding_varies', 'binding_warnings', 'Origin',
+           'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data',
+           'FactorTables', 'store_tables']
 
 # %% ../nbs/01_modeling_data.ipynb #8e3096d8
 _log = logging.getLogger(__name__)
-
-# %% ../nbs/01_modeling_data.ipynb #d610ebd9
-def _check_is_file(path: Path, what: str) -> None:
-    if path.is_dir():
-        raise InputError(f"{what} {path} is a directory: name one file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"{what} {path} does not exist, nor does its folder {path.parent}: check the path")
-    if not path.exists():
-        files = sorted(p.name for p in path.parent.iterdir() if p.is_file())
-        raise InputError(f"{what} {path} does not exist: check the name.{did_you_mean(path.name, files)}")
-    if not path.is_file():
-        raise InputError(f"{what} {path} is no regular file (a pipe?): save the table as a file, so that the run can record what it read")
-
-
-def _content(path: Path, what: str, may_be_empty: bool = False) -> bytes:
-    "The bytes of a file; those of a .gz file unpacked."
-    try:
-        _check_is_file(path, what)
-        raw = path.read_bytes()
-    except OSError as e:
-        raise InputError(f"{what} {path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
-    if path.suffix.lower() == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as e:
-            way_out = "copy or compress it again, or take .gz off the name of a file that is not compressed"
-            raise InputError(f"{what} {path.name} is not a whole gzip file ({e}): {way_out}") from None
-    if not may_be_empty and not raw.strip(b"\xef\xbb\xbf\r\n\t "):
-        raise InputError(f"{what} {path.name} is empty: it needs a header line and one line per gene")
-    return raw
-
-# %% ../nbs/01_modeling_data.ipynb #d988946f
-FOREIGN = {
-    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "export the sheet as CSV"),
-    b"\x1f\x8b": ("a gzip file", "add .gz to its name"),
-    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
-    b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
-    b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
-}  # first bytes -> what the file is, way out
-
-
-def _text(path: Path, what: str, may_be_empty: bool = False) -> str:
-    "The text of a file: UTF-8, with or without a byte order mark."
-    raw = _content(path, what, may_be_empty)
-    foreign = next((FOREIGN[magic] for magic in FOREIGN if raw.startswith(magic)), None)
-    if foreign is None and b"\0" in raw:
-        foreign = "a binary file", "export the table as CSV"
-    if foreign:
-        raise InputError(f"{what} {path.name} is {foreign[0]}, not a text table: {foreign[1]}")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        raise InputError(
-            f"{what} {path.name} is not UTF-8 text (byte 0x{raw[e.start]:02x} in line {line}): save it as CSV in UTF-8"
-        ) from None
 
 # %% ../nbs/01_modeling_data.ipynb #14027e34
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # ending -> separator
 
 
-def _ending(path: Path) -> str:
+def ending_of(path: Path) -> str:
     "The file's ending in lower case, .gz left out."
     name = path.name.lower().removesuffix(".gz")
     return Path(name).suffix
 
 
-def _separator(path: Path, text: str) -> str:
+def separator_of(path: Path, text: str) -> str:
+    "The separator of a table, by its ending or its header."
     header = text.lstrip("\r\n").split("\n", 1)[0]
-    return SEPARATORS.get(_ending(path)) or ("\t" if "\t" in header else ",")
+    return SEPARATORS.get(ending_of(path)) or ("\t" if "\t" in header else ",")
 
-
-def _rows(
+# %% ../nbs/01_modeling_data.ipynb #c97ccce2
+def table_rows(
     buffer: io.StringIO,  # the text; afterwards it stands behind the header
     separator: str,
     where: str,  # the table's name in messages
@@ -129,7 +74,8 @@ def _rows(
     return header, [r[0] for r in rows], [r[1] for r in rows]
 
 # %% ../nbs/01_modeling_data.ipynb #4125cf62
-def _check_widths(header: list[str], ids: list[str], widths: list[int], separator: str, where: str) -> None:
+def check_widths(header: list[str], ids: list[str], widths: list[int], separator: str, where: str) -> None:
+    "Refuse a table whose rows are not as wide as its header."
     n = len(header)
     other = next((s for s in (";", "\t", ",", "|") if s != separator and s in header[0]), None)
     if n == 1 and (other or set(widths) <= {1}):
@@ -154,13 +100,13 @@ _PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT = {} if _PANDAS >= (3, 1) else {"float_precision": "round_trip"}  # from 3.1 on the default, and deprecated as an argument
 
 
-def _read_text_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
+def read_text_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
     where = f"{what} {path.name}"
-    text = _text(path, what)
-    separator = _separator(path, text)
+    text = file_text(path, what)
+    separator = separator_of(path, text)
     buffer = io.StringIO(text, newline=None)
-    header, ids, widths = _rows(buffer, separator, where)
-    _check_widths(header, ids, widths, separator, where)
+    header, ids, widths = table_rows(buffer, separator, where)
+    check_widths(header, ids, widths, separator, where)
     how = dict(dtype=str, na_filter=False) if as_text else EXACT
     columns = list(range(len(header)))
     try:
@@ -174,9 +120,9 @@ def _read_text_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
     return table.set_axis(header[1:], axis=1).set_axis(ids, axis=0)
 
 # %% ../nbs/01_modeling_data.ipynb #93a24f3f
-def _read_parquet_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
+def read_parquet_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
     where = f"{what} {path.name}"
-    raw = _content(path, what)
+    raw = file_bytes(path, what)
     try:
         table = pd.read_parquet(io.BytesIO(raw))
     except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as e:
@@ -193,7 +139,7 @@ def _read_parquet_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
     return table.astype(object).where(table.notna(), "").astype(str) if as_text else table
 
 # %% ../nbs/01_modeling_data.ipynb #72af3171
-def _as_text(labels: pd.Index, where: str) -> list[str]:
+def labels_as_text(labels: pd.Index, where: str) -> list[str]:
     "Labels of an index as text; a missing one becomes ''."
     if isinstance(labels, pd.MultiIndex):
         raise InputError(
@@ -202,49 +148,53 @@ def _as_text(labels: pd.Index, where: str) -> list[str]:
     return ["" if gap else str(label) for label, gap in zip(labels, labels.isna())]
 
 
-def _doubles(names: Sequence[str]) -> list[str]:
+def duplicates_in(names: Sequence[str]) -> list[str]:
+    "The names that stand more than once."
     return [name for name, count in Counter(names).items() if count > 1]
 
 
-def _check_columns(columns: list[str], where: str) -> None:
+def check_columns(columns: list[str], where: str) -> None:
+    "Refuse columns without a name, and names that stand twice."
     if "" in columns:
         raise InputError(
             f"{where} has no name above column {columns.index('') + 2}: name every column, or take out the separator at the line's end"
         )
-    if double := _doubles(columns):
+    if double := duplicates_in(columns):
         places = [i + 2 for i, name in enumerate(columns) if name == double[0]]
         shown = f"{places[0]} and {places[1]}"
         raise InputError(
             f"{where} has more than one column named {listed(map(repr, double))} ({double[0]!r} in columns {shown}): rename or take out one"
         )
 
-
-def _check_ids(ids: list[str], where: str) -> None:
+# %% ../nbs/01_modeling_data.ipynb #7df5e334
+def check_ids(ids: list[str], where: str) -> None:
+    "Refuse ids that are empty, have spaces around them, or stand twice."
     for row, gene in enumerate(ids, 1):
         if gene != gene.strip():
             raise InputError(f"{where} has spaces around the gene id {gene!r} in row {row}: take them out")
         if not gene:
             raise InputError(f"{where} has no gene id in row {row}: the first column holds one id per row; fill it in or take out the row")
-    if double := _doubles(ids):
+    if double := duplicates_in(ids):
         shown = (f"{gene!r} (rows {' and '.join(str(i) for i, g in enumerate(ids, 1) if g == gene)})" for gene in double)
         raise InputError(f"{where} has gene ids in more than one row: {listed(shown, 3)}: keep one row per gene")
 
 # %% ../nbs/01_modeling_data.ipynb #83d8e8e3
-def _named(table: pd.DataFrame, where: str) -> pd.DataFrame:
+def named_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
     "The table with unique text ids and column names."
-    ids, columns = _as_text(table.index, where), _as_text(table.columns, where)
-    _check_columns(columns, where)
-    _check_ids(ids, where)
+    ids, columns = labels_as_text(table.index, where), labels_as_text(table.columns, where)
+    check_columns(columns, where)
+    check_ids(ids, where)
     return table.set_axis(pd.Index(ids, name="gene"), axis=0).set_axis(pd.Index(columns), axis=1)
 
 # %% ../nbs/01_modeling_data.ipynb #d35bd71d
 def _read(path: str | Path, what: str, as_text: bool = False) -> pd.DataFrame:
+    "The checked table; with as_text, cells as they are written."
     if not str(path):
         raise InputError(f"no {what} is given: name its file")
     path = Path(path)
-    reader = _read_parquet_table if path.suffix.lower() == ".parquet" else _read_text_table
+    reader = read_parquet_table if path.suffix.lower() == ".parquet" else read_text_table
     try:
-        return _named(reader(path, what, as_text), f"{what} {path.name}")
+        return named_table(reader(path, what, as_text), f"{what} {path.name}")
     except UnicodeDecodeError:  # Parquet files hold bytes until they are looked at
         raise InputError(f"{what} {path.name} holds text that is not UTF-8: write the table again in UTF-8") from None
 
@@ -256,14 +206,15 @@ def read_table(
     """Read a table whose first column holds gene ids, whatever its name, and check everything that the file itself can tell.
 
     Cells are numbers where the whole column is; the usual markers (an empty cell, NA, NaN, null, …) are missing values. Raises
-    `InputError` for a file that is missing, empty, binary, damaged or wrongly separated, and for ids or columns that are empty or double.
+    `InputError` for a file that is missing, empty, binary, damaged or wrongly separated, and for ids or columns that are empty or stand twice.
     """
     return _read(path, what)
 
 # %% ../nbs/01_modeling_data.ipynb #aee84f7f
-def _numbers(
+def numbers_in(
     column: pd.Series,  # cells of any type
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,) float, missing as NaN; (n,) bool, True where the cell is text
+    "The cells as numbers, and which of them are text."
     kind = pd.api.types
     if kind.is_numeric_dtype(column.dtype) and not kind.is_complex_dtype(column.dtype):
         return column.to_numpy(dtype=float, na_value=np.nan), np.zeros(len(column), dtype=bool)
@@ -272,8 +223,9 @@ def _numbers(
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     return values, np.isnan(values) & column.notna().to_numpy()
 
-
-def _refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) -> None:
+# %% ../nbs/01_modeling_data.ipynb #6a334c79
+def refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) -> None:
+    "Refuse a column because of its first cell of text."
     row = int(np.flatnonzero(is_text)[0])
     value = str(column.iloc[row])
     comma = ", with a point as decimal sign" if re.fullmatch(r"[+-]?\d*,\d+", value.strip()) else ""
@@ -292,9 +244,9 @@ def predictor_values(
     values = np.empty(predictors.shape, order="F")
     for j in range(predictors.shape[1]):
         column = predictors.iloc[:, j]
-        values[:, j], is_text = _numbers(column)
+        values[:, j], is_text = numbers_in(column)
         if is_text.any():
-            _refuse_text(column, is_text, where, role)
+            refuse_text(column, is_text, where, role)
     return pd.DataFrame(values, index=predictors.index, columns=predictors.columns)
 
 # %% ../nbs/01_modeling_data.ipynb #4f001ae4
@@ -304,7 +256,7 @@ def response_values(
     where: str,
 ) -> pd.Series:  # (n_genes,) float, its name = the column
     "The response column as numbers."
-    numeric = [c for c in response.columns if _is_numeric(response[c])]
+    numeric = [c for c in response.columns if is_numeric(response[c])]
     if perturbed_tf in response.columns:
         numeric = [perturbed_tf]
     if len(numeric) != 1:
@@ -313,34 +265,22 @@ def response_values(
             f"{where} has no column {perturbed_tf!r} and {found} (columns: {listed(map(repr, response.columns))}): "
             f"name the response column like the perturbed TF, or leave one numeric column.{did_you_mean(perturbed_tf, response.columns)}"
         )
-    values, is_text = _numbers(response[numeric[0]])
+    values, is_text = numbers_in(response[numeric[0]])
     if is_text.any():
-        _refuse_text(response[numeric[0]], is_text, where, "the response is a number per gene")
+        refuse_text(response[numeric[0]], is_text, where, "the response is a number per gene")
     return pd.Series(values, index=response.index, name=numeric[0])
 
 
-def _is_numeric(column: pd.Series) -> bool:
+def is_numeric(column: pd.Series) -> bool:
     "Numbers, at least one, and no text; True and False are labels here."
     if pd.api.types.is_bool_dtype(column.dtype):
         return False
-    values, is_text = _numbers(column)
+    values, is_text = numbers_in(column)
     return not is_text.any() and not np.isnan(values).all()
 
 # %% ../nbs/01_modeling_data.ipynb #d4aeb021
-def _term_meant(name: str, columns: set[str]) -> str | None:
-    "What the model would call `name`, or None when it is only a name."
-    if name == "row_max":
-        return "the largest value of each gene"
-    for at, letter in enumerate(name):
-        if letter == ":" and name[:at] in columns and name[at + 1 :] in columns:
-            return f"the product of columns {name[:at]!r} and {name[at + 1 :]!r}"
-    power = re.fullmatch(r"I\((.*) \*\* ([23])\)", name, flags=re.DOTALL)
-    if power and power[1] in columns:
-        return f"column {power[1]!r} to the power {power[2]}"
-    return None
-
-
-def _check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str) -> None:
+def check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str) -> None:
+    "Refuse a table without the perturbed factor, and columns that are named like a term."
     names = set(columns)
     if not perturbed_tf:
         raise InputError("--perturbed_tf is empty: name the column of the perturbed factor in the predictors table")
@@ -350,7 +290,8 @@ def _check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str
             f"its binding is needed; check the name.{did_you_mean(perturbed_tf, columns)}"
         )
     for name in columns:
-        if meaning := _term_meant(name, names):
+        if (factors := term_factors(name, names)) is not None:
+            meaning = "the product " + " × ".join(map(repr, factors)) if factors else "the largest value of each gene"
             raise InputError(f"column {name!r} of {where} is named like a term of the model ({meaning}): rename the column")
 
 # %% ../nbs/01_modeling_data.ipynb #cb18038a
@@ -362,39 +303,46 @@ def genes_in_use(
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:  # sorted genes; reason -> genes left out
     "Genes of both tables, less the blacklist and the perturbed gene."
     in_response, in_predictors = set(response_ids), set(predictor_ids)
-    listed = {gene.strip() for gene in blacklist} - {""}
+    blacklisted = {gene.strip() for gene in blacklist} - {""}
     both = in_response & in_predictors
-    if unknown := listed - in_response - in_predictors:
+    if unknown := blacklisted - in_response - in_predictors:
         _log.debug("%d blacklisted ids are in neither table", len(unknown))
     dropped = {
         "only in response": in_response - in_predictors,
         "only in predictors": in_predictors - in_response,
-        "blacklisted": both & listed,
-        "perturbed gene": (both - listed) & {perturbed_tf},
+        "blacklisted": both & blacklisted,
+        "perturbed gene": (both - blacklisted) & {perturbed_tf},
         "missing values": set(),
     }
-    return sorted(both - listed - {perturbed_tf}), {reason: tuple(sorted(genes)) for reason, genes in dropped.items()}
+    return sorted(both - blacklisted - {perturbed_tf}), {reason: tuple(sorted(genes)) for reason, genes in dropped.items()}
 
 # %% ../nbs/01_modeling_data.ipynb #be515ae1
-def check_some_genes(genes, dropped, response_ids, predictor_ids, response_name: str, predictors_name: str) -> None:
+def check_some_genes(
+    genes: list[str],  # in use
+    dropped: dict[str, tuple[str, ...]],  # reason -> genes left out
+    ids: tuple[pd.Index, pd.Index],  # of the response, of the predictors
+    names: tuple[str, str],  # what messages call the two tables
+) -> None:
+    "Refuse tables without a gene in use."
     if genes:
         return
     if dropped["blacklisted"]:
         raise InputError(f"the blacklist removes every gene that both tables know ({len(dropped['blacklisted'])}): check --blacklist_file")
     if dropped["perturbed gene"]:
-        raise InputError(f"{response_name} and {predictors_name} share the perturbed gene only: the model needs other genes")
-    folded = {g.casefold() for g in response_ids} & {g.casefold() for g in predictor_ids}
+        raise InputError(f"{names[0]} and {names[1]} share the perturbed gene only: the model needs other genes")
+    folded = {g.casefold() for g in ids[0]} & {g.casefold() for g in ids[1]}
     case = " (some differ in upper and lower case only)" if folded else ""
     raise InputError(
-        f"{response_name} and {predictors_name} have no gene in common{case}: ids such as {response_ids[0]!r} there and "
-        f"{predictor_ids[0]!r} here; give both tables the same kind of gene ids"
+        f"{names[0]} and {names[1]} have no gene in common{case}: ids such as {ids[0][0]!r} there and "
+        f"{ids[1][0]!r} here; give both tables the same kind of gene ids"
     )
 
 # %% ../nbs/01_modeling_data.ipynb #75fc2152
-def _gaps(
+def find_gaps(
     tables: dict[str, pd.DataFrame],  # name -> float table (n, columns), in the file's order
     genes: Sequence[str],  # genes in use
 ) -> tuple[set[str], str]:  # genes with a missing or infinite value; the first place, as a sentence
+    "Find missing and infinite values."
     affected, first = set(), ""
     for name, table in tables.items():
         at = np.argwhere(~np.isfinite(table.to_numpy()) & table.index.isin(genes)[:, None])
@@ -412,7 +360,8 @@ def without_gaps(
     genes: list[str],
     missing: str,  # "error" or "drop"
 ) -> tuple[list[str], tuple[str, ...]]:  # genes that stay, genes dropped
-    affected, first = _gaps(tables, genes)
+    "Leave genes with a missing or infinite value out, or refuse the tables because of them."
+    affected, first = find_gaps(tables, genes)
     if affected and missing == "error":
         many = f"{len(affected)} of {len(genes)} genes have missing or infinite values" if len(affected) > 1 else "it is the only such gene"
         raise InputError(f"{first}; {many}: fill them in, or leave such genes out with --missing drop")
@@ -446,7 +395,8 @@ def quantile_normalized(
     return pd.DataFrame(out, index=values.index, columns=values.columns)
 
 # %% ../nbs/01_modeling_data.ipynb #18f33264
-def _check_range(values: pd.DataFrame, low: float, high: float, how: str, where: str) -> None:
+def check_range(values: pd.DataFrame, low: float, high: float, how: str, where: str) -> None:
+    "Refuse values outside the range of a transform."
     at = np.argwhere((values.to_numpy() < low) | (values.to_numpy() > high))
     if len(at):
         row, column = at[0]
@@ -464,19 +414,20 @@ def transform_predictors(
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:  # same shape; warnings
     "Apply one transform to every column. Raises `InputError` for values that it is not defined for."
     if how == "log1p":
-        _check_range(values, 0, np.inf, how, where)
+        check_range(values, 0, np.inf, how, where)
         return np.log1p(values), ()
     if how == "rank":
         return rank_scaled(values), ()
     if how == "quantile":
         return quantile_normalized(values), ()
     if how == "neglog10p":
-        _check_range(values, 0, 1, how, where)
-        return _neg_log10(values, where)
+        check_range(values, 0, 1, how, where)
+        return strengths(values, where)
     return values, ()
 
 # %% ../nbs/01_modeling_data.ipynb #23d0e078
-def _neg_log10(values: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def strengths(values: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    "p-values as strengths; a warning where a p-value of 0 was replaced."
     zeros = int((values == 0).to_numpy().sum())
     smallest = values.where(values > 0).min(axis=None)
     warnings = (f"{zeros} p-values of 0 in {where} were set to the smallest positive one, {smallest:g}",) if zeros else ()
@@ -506,13 +457,32 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Storage:
-    "What of its input a run stores itself. In a batch the large things stand once, or can be had again."
+    "What of its input a run writes into its own directory; a batch keeps the large things once."
 
     predictors: str = ""  # file of the predictors, as seen from the run's input_data/; "": the run writes its own
     indices: bool = True  # the run writes which genes every bootstrap drew
-    fingerprint: str = ""  # of data and options: how a batch knows its runs again
+    fingerprint: str = ""  # hash of data and options in a batch; "": a single run
 
+# %% ../nbs/01_modeling_data.ipynb #37f322ce
+def top_genes(
+    binding: np.ndarray,  # (n_genes,) binding of the perturbed factor
+    n: int,  # at most this many genes
+) -> np.ndarray:  # (n_genes,) bool
+    "Mark the strongest whole tie groups that together hold at most n genes. Raises `InputError` when the first holds more."
+    if n < 1:
+        raise InputError(f"--top_n {n}: it must be at least 1")
+    if n >= len(binding):
+        return np.ones(len(binding), dtype=bool)
+    first_out = np.partition(binding, -(n + 1))[-(n + 1)]  # value of the gene in place n + 1
+    keep = binding > first_out
+    if not keep.any():
+        size = int((binding == binding.max()).sum())
+        raise InputError(
+            f"--top_n {n}: {size} genes share the strongest binding, and a tie is taken whole or not at all; use --top_n {size} or more"
+        )
+    return keep
 
+# %% ../nbs/01_modeling_data.ipynb #419cc2e6
 @dataclass(frozen=True, eq=False, repr=False)
 class ModelingData:
     "Response and predictors of the same genes, checked and in the same order."
@@ -563,27 +533,9 @@ def _facts(data: ModelingData) -> dict[str, str]:
         "warnings": f"{len(data.warnings)}",
     }
 
-# %% ../nbs/01_modeling_data.ipynb #37f322ce
-def top_genes(
-    binding: np.ndarray,  # (n_genes,) binding of the perturbed factor
-    n: int,  # at most this many genes
-) -> np.ndarray:  # (n_genes,) bool
-    "Mark the strongest whole tie groups that together hold at most n genes. Raises `InputError` when the first holds more."
-    if n < 1:
-        raise InputError(f"--top_n {n}: it must be at least 1")
-    if n >= len(binding):
-        return np.ones(len(binding), dtype=bool)
-    first_out = np.partition(binding, -(n + 1))[-(n + 1)]  # value of the gene in place n + 1
-    keep = binding > first_out
-    if not keep.any():
-        size = int((binding == binding.max()).sum())
-        raise InputError(
-            f"--top_n {n}: {size} genes share the strongest binding, and a tie is taken whole or not at all; use --top_n {size} or more"
-        )
-    return keep
-
 # %% ../nbs/01_modeling_data.ipynb #f8cbcc14
-def _check_binding_varies(binding: pd.Series, where: str) -> None:
+def check_binding_varies(binding: pd.Series, where: str) -> None:
+    "Refuse binding that is the same for all genes."
     if binding.nunique() < 2:
         raise InputError(
             f"column {binding.name!r} of {where} has the same value ({binding.iloc[0]:g}) for all {len(binding)} genes in use: "
@@ -591,7 +543,7 @@ def _check_binding_varies(binding: pd.Series, where: str) -> None:
         )
 
 
-def _warnings(binding: pd.Series, transform: str, where: str) -> tuple[str, ...]:
+def binding_warnings(binding: pd.Series, transform: str, where: str) -> tuple[str, ...]:
     "Sentences about raw binding and the number of genes."
     warnings = []
     if transform != "neglog10p" and looks_like_p_values(binding.to_numpy()):
@@ -604,6 +556,16 @@ def _warnings(binding: pd.Series, transform: str, where: str) -> tuple[str, ...]
         warnings.append(f"only {len(binding)} genes are left: results from 100 genes or fewer are unstable")
     return tuple(warnings)
 
+# %% ../nbs/01_modeling_data.ipynb #8ea7f20f
+@dataclass(frozen=True)
+class Origin:
+    "Where two tables came from: for messages, and for the record of the run."
+
+    response: str = "response table"  # what messages call the tables
+    predictors: str = "predictors table"
+    inputs: tuple[InputFile, ...] = ()  # files that the tables came from
+    storage: Storage = Storage()
+
 # %% ../nbs/01_modeling_data.ipynb #7a2135cc
 def make_modeling_data(
     response: pd.DataFrame,  # (genes, columns), index = gene ids
@@ -614,27 +576,27 @@ def make_modeling_data(
     missing: str = "error",  # or "drop": leave out genes with missing or infinite values
     transform: str = "none",  # one of TRANSFORMS
     gene_names: Mapping[str, str] | None = None,  # id -> name for display
-    response_name: str = "response table",  # what messages call the tables
-    predictors_name: str = "predictors table",
-    inputs: Iterable[InputFile] = (),  # files that the tables came from
+    origin: Origin = Origin(),  # names of the tables for messages, and their files
 ) -> ModelingData:
     "Align and check two tables. Raises `InputError` with one sentence for the first thing that is wrong."
     choose("missing", missing, MISSING)
     choose("transform_predictors", transform, TRANSFORMS)
     if isinstance(blacklist, str):
         raise InputError(f"blacklist {blacklist!r} is one text: give a list of gene ids")
-    response, predictors = _named(response, response_name), _named(predictors, predictors_name)
-    _check_predictor_names(predictors.columns, perturbed_tf, predictors_name)
-    x = predictor_values(predictors, predictors_name)
-    y = response_values(response, perturbed_tf, response_name)
+    names = origin.response, origin.predictors
+    response, predictors = named_table(response, names[0]), named_table(predictors, names[1])
+    check_predictor_names(predictors.columns, perturbed_tf, names[1])
+    x = predictor_values(predictors, names[1])
+    y = response_values(response, perturbed_tf, names[0])
     genes, dropped = genes_in_use(y.index, x.index, perturbed_tf, blacklist)
-    check_some_genes(genes, dropped, y.index, x.index, response_name, predictors_name)
-    genes, dropped["missing values"] = without_gaps({response_name: y.to_frame(), predictors_name: x}, genes, missing)
+    check_some_genes(genes, dropped, (y.index, x.index), names)
+    genes, dropped["missing values"] = without_gaps({names[0]: y.to_frame(), names[1]: x}, genes, missing)
     y, x = y.loc[genes], x.loc[genes]
-    _check_binding_varies(x[perturbed_tf], predictors_name)
-    warnings = _warnings(x[perturbed_tf], transform, predictors_name)
-    x, notes = transform_predictors(x, transform, predictors_name)
-    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, warnings + notes, tuple(inputs), dict(gene_names or {}), transform)
+    check_binding_varies(x[perturbed_tf], names[1])
+    warnings = binding_warnings(x[perturbed_tf], transform, names[1])
+    x, notes = transform_predictors(x, transform, names[1])
+    record = dict(inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform)
+    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, warnings + notes, **record)
 
 # %% ../nbs/01_modeling_data.ipynb #24c94215
 def input_file(option: str, path: str) -> InputFile:
@@ -645,7 +607,7 @@ def input_file(option: str, path: str) -> InputFile:
 
 def read_blacklist(path: str, what: str = "blacklist") -> list[str]:
     "Gene ids, one per line; blank lines do not count."
-    text = _text(Path(path), what, may_be_empty=True)
+    text = file_text(Path(path), what, may_be_empty=True)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
@@ -664,7 +626,7 @@ def shown_names(response_file: str, predictors_file: str) -> tuple[str, str]:
 # %% ../nbs/01_modeling_data.ipynb #95d8b703
 def load_modeling_data(
     config: Config,  # names the files, the perturbed TF, what to do with missing values, the transform
-    tables: str | Path = "",  # folder of tables that a batch read already; "": read the files
+    tables: str | Path = "",  # folder of checked tables that another process hands over; "": read the files
 ) -> ModelingData:
     "Read, align and check the files of a run. Raises `InputError` with one sentence for the first thing that is wrong."
     if tables:
@@ -677,31 +639,20 @@ def load_modeling_data(
     blacklist = read_blacklist(config.blacklist_file) if config.blacklist_file else ()
     gene_names = read_gene_names(config.gene_names) if config.gene_names else None
     given = {o: getattr(config, o) for o in ("response_file", "predictors_file", "blacklist_file", "gene_names")}
-    names = shown_names(config.response_file, config.predictors_file)
-    return make_modeling_data(
-        response,
-        predictors,
-        config.perturbed_tf,
-        blacklist=blacklist,
-        missing=config.missing,
-        transform=config.transform_predictors,
-        gene_names=gene_names,
-        response_name=names[0],
-        predictors_name=names[1],
-        inputs=[input_file(option, path) for option, path in given.items() if path],
-    )
+    inputs = tuple(input_file(option, path) for option, path in given.items() if path)
+    origin = Origin(*shown_names(config.response_file, config.predictors_file), inputs)
+    how = dict(missing=config.missing, transform=config.transform_predictors, origin=origin)
+    return make_modeling_data(response, predictors, config.perturbed_tf, blacklist=blacklist, gene_names=gene_names, **how)
 
 # %% ../nbs/01_modeling_data.ipynb #d6724913
 @dataclass(frozen=True, eq=False)
 class FactorTables:
-    "What one factor of a batch is modelled from, as numbers."
+    "What one factor is modelled from, as numbers."
 
     perturbed_tf: str
     response: pd.DataFrame  # (genes, 1) in the file's order
     predictors: pd.DataFrame  # (genes, n_predictors) in the file's order; the same object for all factors that share it
-    names: tuple[str, str]  # what messages call the two tables
-    inputs: tuple[InputFile, ...]
-    storage: Storage
+    origin: Origin
 
 
 def store_tables(
@@ -710,7 +661,7 @@ def store_tables(
     blacklist: Iterable[str] = (),
     gene_names: Mapping[str, str] | None = None,
 ) -> None:
-    "Write the tables of a batch for `load_modeling_data`."
+    "Write tables for `load_modeling_data`; predictors that factors share are written once."
     folder.mkdir(parents=True)
     known, files = {}, {}
     for i, factor in enumerate(factors):
@@ -718,31 +669,25 @@ def store_tables(
             files[id(factor.predictors)] = f"predictors_{i}.parquet"
             factor.predictors.to_parquet(folder / files[id(factor.predictors)])
         factor.response.to_parquet(folder / f"response_{i}.parquet")
-        facts = dict(inputs=[dataclasses.asdict(f) for f in factor.inputs], storage=dataclasses.asdict(factor.storage), names=factor.names)
-        known[factor.perturbed_tf] = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)], **facts)
+        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)])
+        known[factor.perturbed_tf] = places | dict(origin=dataclasses.asdict(factor.origin))
     facts = dict(blacklist=list(blacklist), gene_names=dict(gene_names or {}), factors=known)
     (folder / "tables.json").write_text(json.dumps(facts), encoding="utf-8")
 
-
+# %% ../nbs/01_modeling_data.ipynb #45d9705b
 def _load_stored(config: Config, folder: Path) -> ModelingData:
+    "The data of one factor from tables that another process checked."
     facts = _stored_facts(folder / "tables.json")
     factor = facts["factors"][config.perturbed_tf]
-    data = make_modeling_data(
-        pd.read_parquet(folder / factor["response"]),
-        _stored_predictors(folder / factor["predictors"]),
-        config.perturbed_tf,
-        blacklist=facts["blacklist"],
-        missing=config.missing,
-        transform=config.transform_predictors,
-        gene_names=facts["gene_names"],
-        response_name=factor["names"][0],
-        predictors_name=factor["names"][1],
-        inputs=[InputFile(**i) for i in factor["inputs"]],
-    )
-    return dataclasses.replace(data, storage=Storage(**factor["storage"]))
+    kept = factor["origin"]
+    inputs = tuple(InputFile(**i) for i in kept["inputs"])
+    origin = Origin(kept["response"], kept["predictors"], inputs, Storage(**kept["storage"]))
+    tables = pd.read_parquet(folder / factor["response"]), _stored_predictors(folder / factor["predictors"])
+    how = dict(missing=config.missing, transform=config.transform_predictors, origin=origin)
+    return make_modeling_data(*tables, config.perturbed_tf, blacklist=facts["blacklist"], gene_names=facts["gene_names"], **how)
 
 
-@functools.lru_cache(maxsize=1)  # a process of a batch models one factor after the other; a batch's folder never changes
+@functools.lru_cache(maxsize=1)
 def _stored_facts(path: Path) -> dict:
     return json.loads(path.read_text(encoding="utf-8"))
 

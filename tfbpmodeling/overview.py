@@ -5,8 +5,6 @@
 # %% ../nbs/18_overview.ipynb #9b8e9536
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.resources
 import math
 import numpy as np
 import os
@@ -27,7 +25,21 @@ from urllib.parse import quote
 from .artifacts import replace_file
 from .config import ALL_DATA_CI_LEVEL, TOPN_CI_LEVEL, Config, listed, n_of
 from .figures import BLUE, FigureSpec, ORANGE, SKY, WIDTH, drawn, legend_above, new_axes, shown, styled
-from .html import Cell, Table, cell, make_table, number, span
+from tfbpmodeling.html import (
+    Block,
+    Cell,
+    Step,
+    Table,
+    cell,
+    facts_line,
+    file_mark,
+    funnel,
+    interval,
+    make_table,
+    number,
+    page_head,
+    rendered,
+)
 from .least_squares import ROBUST_LEVEL
 
 # %% auto #0
@@ -336,13 +348,15 @@ class _Page:
         ]
         rows = [
             [self.factor(r["perturbed_tf"]), factor_cell(r["interactor"], r["interactor_name"]), float(r["effect"]),
-             span(r["all_data_low"], r["all_data_high"]), span(r["topn_low"], r["topn_high"]), r["delta_r2"], r["beyond_main_effects"], r["both_ways"],
-             *([] if short else [span(r["low_beside"], r["high_beside"]), r["selected"]])]
+             interval(r["all_data_low"], r["all_data_high"]), interval(r["topn_low"], r["topn_high"]), r["delta_r2"], r["beyond_main_effects"], r["both_ways"],
+             *([] if short else [interval(r["low_beside"], r["high_beside"]), r["selected"]])]
             for r in table.to_dict("records")
         ]  # fmt: skip
         if short:
             rows = [[c._replace(note="") if isinstance(c, Cell) else c for c in row] for row in rows]
-        return make_table(label, heads + ([] if short else [f"beside main effects, {ROBUST_LEVEL:g} %", "selected"]), rows, caption)
+        return make_table(
+            label, heads + ([] if short else [f"beside main effects, {ROBUST_LEVEL:g} %", "selected"]), rows, caption, sort=not short
+        )
 
 # %% ../nbs/18_overview.ipynb #cafd8885
 def factor_table(page: _Page) -> Table:
@@ -514,7 +528,7 @@ def parameter_table(page: _Page) -> Table:
     "Options of the batch beside their defaults."
     default = Config().to_dict()
     rows = [[name, "" if v is None else str(v), v != default[name] if name in default else ""] for name, v in page.parameters.items()]
-    return make_table("Parameters", ["option", "value", "changed"], rows)
+    return make_table("Parameters", ["option", "value", "changed"], rows, sort=False)
 
 
 def time_table(page: _Page) -> Table:
@@ -522,7 +536,7 @@ def time_table(page: _Page) -> Table:
     batch, seconds = page.batch, pd.to_numeric(page.summary["seconds"]).sum()
     rows = [["started", batch.get("started")], ["ended", batch.get("ended")], ["from start to end", _elapsed(batch)], ["all factors together", _duration(seconds)],
             ["factors at once", batch.get("n_jobs")], ["lasso fits per second", batch.get("fits_per_second")]]  # fmt: skip
-    return make_table("Time", ["what", "value"], [[what, Cell(cell(v).text)] for what, v in rows])
+    return make_table("Time", ["what", "value"], [[what, Cell(cell(v).text)] for what, v in rows], sort=False)
 
 
 def _elapsed(batch: dict) -> str | None:
@@ -536,12 +550,12 @@ def _duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _facts(page: _Page) -> list[tuple[str, str]]:
-    files = [(i["option"].removesuffix("_file"), f"{Path(i['path']).name} (SHA-256 {i['sha256'][:10]}…)") for i in page.batch["inputs"]]
-    more = [("and", f"{len(files) - 2} more inputs")] if len(files) > 3 else []
-    shown_first = files if len(files) <= 3 else files[:2]
-    return [("seed", str(page.batch["seed"])), ("bootstraps", cell(page.parameters.get("n_bootstraps")).text), *shown_first, *more,
-            ("fits per second", cell(page.batch.get("fits_per_second")).text)]  # fmt: skip
+def _facts(page: _Page) -> Block:
+    files = [(i["option"].removesuffix("_file"), file_mark(i["path"], i["sha256"])) for i in page.batch["inputs"]]
+    if len(files) > 3:
+        files = [*files[:2], ("and", f"{len(files) - 2} more inputs")]
+    bootstraps, speed = (cell(v).text for v in (page.parameters.get("n_bootstraps"), page.batch.get("fits_per_second")))
+    return facts_line([("seed", page.batch["seed"]), ("bootstraps", bootstraps), *files, ("fits per second", speed)])
 
 # %% ../nbs/18_overview.ipynb #119b789d
 def overview_page(
@@ -549,29 +563,29 @@ def overview_page(
     figures: list[FigureSpec],  # of `overview_figures`
 ) -> str:
     "The page as HTML."
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     t, words = page.survivors, f"Surest of {n_of(len(page.survivors), 'survivor')}, those beyond main effects first. {page.leads}"
     heatmap, distribution = figures or (None, None)
+    title = n_of(len(page.factors), "perturbed factor")
     inputs = [[i["option"], i["path"], i["sha256"]] for i in page.batch["inputs"]]
     values = dict(
-        title=n_of(len(page.factors), "perturbed factor"), version=page.batch["version"], verdict=batch_verdict(page.batch, t), banner=_banner(page),
+        title=title, version=page.batch["version"], banner=_banner(page),
+        head=page_head("Which factors change what each perturbed factor does?", title, batch_verdict(page.batch, t)),
         counts=_counts(page), advice=advice(page), facts=_facts(page), top=page.survivor_table("Surest survivors", t.head(8), words, short=True),
         heatmap=heatmap, wide=heatmap and heatmap.figure.get_figwidth() > PAGE, distribution=distribution,
         pairs=pair_table(page), pairs_words=_pairs_words(page), hubs=hub_table(page),
         factors=factor_table(page), survivors=page.survivor_table("All survivors", t), left_out=left_out_table(page),
-        parameters=parameter_table(page), inputs=make_table("Inputs", ["option", "file", "SHA-256"], inputs), times=time_table(page),
+        parameters=parameter_table(page), inputs=make_table("Inputs", ["option", "file", "SHA-256"], inputs, sort=False), times=time_table(page),
         files=[f for f in ("summary.csv", "interactors.csv", "batch.json") if (page.folder / f).is_file()],
     )  # fmt: skip
-    loader = FileSystemLoader(str(importlib.resources.files("tfbpmodeling") / "templates"))
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("overview/index.html.j2").render(values)
+    return rendered("overview/index.html.j2", values)
 
 
-def _counts(page: _Page) -> list[tuple[str, str, bool]]:
-    "Number, words, and whether it counts findings."
+def _counts(page: _Page) -> Block:
+    "What became of the factors, and what was found."
     t = page.survivors
     found = [(len(t), "survivors"), (t["selected"].sum(), "selected"), (t["beyond_main_effects"].sum(), "beyond main effects")]
-    return [(f"{page.n[kind]:,}", what, kind == "found") for kind, what in OUTCOMES.items()] + [(f"{n:,}", what, True) for n, what in found]
+    states = [Step(page.n[kind], words, found=kind == "found") for kind, words in OUTCOMES.items()]
+    return funnel(states + [Step(int(n), words, found=True) for n, words in found])
 
 # %% ../nbs/18_overview.ipynb #68c21661
 def write_overview(

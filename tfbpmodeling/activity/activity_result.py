@@ -145,7 +145,7 @@ def make_activity_tables(
     y = predictor_values(response, names[0], "responses are numbers")
     x = predictor_values(predictors, names[1])
     genes, dropped = genes_in_use(y.index, x.index, "", ())
-    check_some_genes(genes, dropped, y.index, x.index, *names)
+    check_some_genes(genes, dropped, (y.index, x.index), names)
     genes, dropped["missing values"] = without_gaps(dict(zip(names, (y, x))), genes, missing)
     y, x = y.loc[genes], x.loc[genes]
     if len(genes) < 10:
