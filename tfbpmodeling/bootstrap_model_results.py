@@ -20,10 +20,10 @@ from .lasso import BootstrapLassoCV, SumsStore
 from .safe_pickle import safe_unpickle
 
 # %% auto #0
-__all__ = ['LEVELS', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero', 'BootstrapModelResults',
-           'intervals_by_level', 'draw_summary', 'interval_table', 'importance_table', 'bootstrap', 'statistics_table',
-           'cv_curve_table', 'keep_columns', 'iterative_dropout', 'strongest_terms', 'term_sureness',
-           'monte_carlo_error']
+__all__ = ['LEVELS', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero', 'intervals_by_level',
+           'draw_summary', 'interval_table', 'importance_table', 'PublishedFiles', 'BootstrapModelResults', 'bootstrap',
+           'statistics_table', 'cv_curve_table', 'keep_columns', 'iterative_dropout', 'strongest_terms',
+           'term_sureness', 'monte_carlo_error']
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #b637bf84
 def bootstrap_indices(
@@ -67,79 +67,8 @@ def excluding_zero(
     "The terms whose interval lies on one side of zero."
     return {term: (low, high) for term, (low, high) in bounds.items() if low > 0 or high < 0}
 
-# %% ../nbs/06_bootstrap_model_results.ipynb #dbcff203
-LEVELS = (90.0, 95.0, 99.0)  # levels that every result file carries beside the run's own
-
-
-@dataclass(frozen=True)
-class BootstrapModelResults:
-    "Coefficients of every bootstrap, their intervals and the terms kept."
-
-    ci_dict: dict[str, dict[str, tuple[float, float]]]  # level as text ("98.0") -> term -> (low, high); the run's level first
-    bootstrap_coefs_df: pd.DataFrame  # (n_bootstraps, n_terms), units of the response per unit of the term
-    alpha_list: list[float]  # (n_bootstraps,) chosen penalties
-    statistics: pd.DataFrame | None = (
-        None  # one row per bootstrap: bootstrap, alpha, intercept, cv_mse, r2, n_nonzero, converged, near_tie, empty_folds
-    )
-    cv_curve: pd.DataFrame | None = None  # one row per alpha: alpha_index, relative_alpha, mean_cv_mse, sd_cv_mse
-
-    @property
-    def ci_level(self) -> float:
-        "The level at which terms are kept, in percent."
-        return float(next(iter(self.ci_dict)))
-
-    @property
-    def terms(self) -> list[str]:
-        "Terms in the order of the design."
-        return list(self.bootstrap_coefs_df.columns)
-
-    @property
-    def kept(self) -> dict[str, tuple[float, float]]:
-        "Terms whose interval at the run's level excludes zero: term -> (low, high)."
-        return excluding_zero(self.ci_dict[next(iter(self.ci_dict))])
-
-    def extract_significant_coefficients(
-        self,
-        ci_level: float = 95.0,  # percent, any level in (0, 100)
-    ) -> dict[str, tuple[float, float]]:  # term -> (low, high)
-        "The terms kept at any level, computed from the draws."
-        return excluding_zero(intervals(self.bootstrap_coefs_df, float(ci_level)))
-
-    def at_level(self, ci_level: float) -> BootstrapModelResults:
-        "The same draws judged at another level."
-        return dataclasses.replace(self, ci_dict=intervals_by_level(self.bootstrap_coefs_df, ci_level))
-
-    def confidence_intervals(self) -> pd.DataFrame:
-        "One row per term and level."
-        return interval_table(self.bootstrap_coefs_df, self.ci_dict)
-
-    def feature_importance(self) -> pd.DataFrame:
-        "Terms ranked by the mean size of their coefficient."
-        return importance_table(self.bootstrap_coefs_df, self.ci_dict[next(iter(self.ci_dict))])
-
-    def _repr_html_(self) -> str:
-        kept = self.confidence_intervals().query("level == @self.ci_level and significant")
-        head = f"<p>{len(self.bootstrap_coefs_df)} bootstraps of {len(self.terms)} terms; {len(kept)} kept at {self.ci_level:g} %</p>"
-        return head + (kept.to_html(index=False, float_format="%.4g") if len(kept) else "")
-
-    def serialize(self, folder: str | Path) -> None:
-        "Write the two published files, result_obj_ci.json and result_obj_coefs_alphas.pkl, into a folder."
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "result_obj_ci.json").write_text(json.dumps(self.ci_dict, indent=1), encoding="utf-8")
-        with open(folder / "result_obj_coefs_alphas.pkl", "wb") as f:
-            pickle.dump((self.bootstrap_coefs_df, list(self.alpha_list)), f, protocol=4)
-
-    @classmethod
-    def deserialize(
-        cls,
-        ci_dict_json: str | Path,  # result_obj_ci.json (or the older result_obj.json)
-        coefs_alphas_pkl: str | Path,  # result_obj_coefs_alphas.pkl (or the older result_obj.pkl)
-    ) -> BootstrapModelResults:
-        "Read the two published files. Only tables and numbers are unpickled; anything else in the pickle is refused."
-        ci = json.loads(Path(ci_dict_json).read_text(encoding="utf-8"))
-        coefs, alphas = safe_unpickle(coefs_alphas_pkl)
-        return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, alphas)
+# %% ../nbs/06_bootstrap_model_results.ipynb #0101a674
+LEVELS = (90.0, 95.0, 99.0)  # levels that every result file carry in addition to the run's own
 
 
 def intervals_by_level(
@@ -197,6 +126,92 @@ def importance_table(
     table.insert(0, "rank", np.arange(1, len(table) + 1))
     return table
 
+# %% ../nbs/06_bootstrap_model_results.ipynb #6ec88157
+class PublishedFiles:
+    "The two published files of a bootstrap stage, written and read."
+
+    def serialize(self, folder: str | Path) -> None:
+        "Write the two published files, result_obj_ci.json and result_obj_coefs_alphas.pkl, into a folder."
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "result_obj_ci.json").write_text(json.dumps(self.ci_dict, indent=1), encoding="utf-8")
+        with open(folder / "result_obj_coefs_alphas.pkl", "wb") as f:
+            pickle.dump((self.bootstrap_coefs_df, list(self.alpha_list)), f, protocol=4)
+
+    @classmethod
+    def deserialize(
+        cls,
+        ci_dict_json: str | Path,  # result_obj_ci.json (or the older result_obj.json)
+        coefs_alphas_pkl: str | Path,  # result_obj_coefs_alphas.pkl (or the older result_obj.pkl)
+    ) -> BootstrapModelResults:
+        "Read the two published files. Only tables and numbers are unpickled; anything else in the pickle is refused."
+        ci = json.loads(Path(ci_dict_json).read_text(encoding="utf-8"))
+        coefs, alphas = safe_unpickle(coefs_alphas_pkl)
+        return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, alphas)
+
+# %% ../nbs/06_bootstrap_model_results.ipynb #dbcff203
+@dataclass(frozen=True)
+class BootstrapModelResults(PublishedFiles):
+    "Coefficients of every bootstrap, their intervals and the terms kept."
+
+    ci_dict: dict[str, dict[str, tuple[float, float]]]  # level as text ("98.0") -> term -> (low, high); the run's level first
+    bootstrap_coefs_df: pd.DataFrame  # (n_bootstraps, n_terms), units of the response per unit of the term
+    alpha_list: list[float]  # (n_bootstraps,) chosen penalties
+    statistics: pd.DataFrame | None = None  # one row per bootstrap, see `statistics_table`
+    cv_curve: pd.DataFrame | None = None  # one row per alpha, see `cv_curve_table`
+
+    @property
+    def ci_level(self) -> float:
+        "The level at which terms are kept, in percent."
+        return float(next(iter(self.ci_dict)))
+
+    @property
+    def bounds(self) -> dict[str, tuple[float, float]]:
+        "Intervals at the run's own level: term -> (low, high)."
+        return next(iter(self.ci_dict.values()))
+
+    @property
+    def terms(self) -> list[str]:
+        "Terms in the order of the design."
+        return list(self.bootstrap_coefs_df.columns)
+
+    @property
+    def kept(self) -> dict[str, tuple[float, float]]:
+        "Terms whose interval at the run's level excludes zero: term -> (low, high)."
+        return excluding_zero(self.bounds)
+
+    def extract_significant_coefficients(
+        self,
+        ci_level: float = 95.0,  # percent, any level in (0, 100)
+    ) -> dict[str, tuple[float, float]]:  # term -> (low, high)
+        "The terms kept at any level, computed from the draws."
+        return excluding_zero(intervals(self.bootstrap_coefs_df, float(ci_level)))
+
+    def at_level(self, ci_level: float) -> BootstrapModelResults:
+        "The same draws judged at another level."
+        return dataclasses.replace(self, ci_dict=intervals_by_level(self.bootstrap_coefs_df, ci_level))
+
+    def confidence_intervals(self) -> pd.DataFrame:
+        "One row per term and level."
+        return interval_table(self.bootstrap_coefs_df, self.ci_dict)
+
+    def feature_importance(self) -> pd.DataFrame:
+        "Terms ranked by the mean size of their coefficient."
+        return importance_table(self.bootstrap_coefs_df, self.bounds)
+
+    def __repr__(self) -> str:
+        n, kept = len(self.bootstrap_coefs_df), len(self.kept)
+        return f"BootstrapModelResults({n} bootstraps of {len(self.terms)} terms; {kept} kept at {self.ci_level:g} %)"
+
+    def _repr_html_(self) -> str:
+        return _as_html(self)
+
+# %% ../nbs/06_bootstrap_model_results.ipynb #b8ff6df7
+def _as_html(results: BootstrapModelResults) -> str:
+    kept = results.confidence_intervals().query("level == @results.ci_level and significant")
+    head = f"<p>{len(results.bootstrap_coefs_df)} bootstraps of {len(results.terms)} terms; {len(kept)} kept at {results.ci_level:g} %</p>"
+    return head + (kept.to_html(index=False, float_format="%.4g") if len(kept) else "")
+
 # %% ../nbs/06_bootstrap_model_results.ipynb #18a5eea8
 def bootstrap(
     design: Design,
@@ -216,7 +231,7 @@ def bootstrap(
         intervals_by_level(coefs, ci_level), coefs, [float(a) for a in fits.alpha_], statistics_table(fits), cv_curve_table(fits)
     )
 
-
+# %% ../nbs/06_bootstrap_model_results.ipynb #e933d6a1
 def statistics_table(
     fits: BootstrapLassoCV,  # fitted
 ) -> pd.DataFrame:  # n_bootstraps rows
@@ -293,8 +308,7 @@ def term_sureness(
 ) -> pd.DataFrame:  # (n_terms, 6)
     "All terms, surest first: kept, then by the share of draws with the commoner sign. Columns kept, in_model, same_sign, low, high, median."
     draws = results.bootstrap_coefs_df.to_numpy()
-    bounds = results.ci_dict[next(iter(results.ci_dict))]
-    low, high = np.array([bounds[t] for t in results.terms], dtype=float).reshape(-1, 2).T
+    low, high = np.array([results.bounds[t] for t in results.terms], dtype=float).reshape(-1, 2).T
     sign = np.maximum((draws > 0).mean(axis=0), (draws < 0).mean(axis=0))
     columns = dict(
         kept=(low > 0) | (high < 0), in_model=(draws != 0).mean(axis=0), same_sign=sign, low=low, high=high, median=np.median(draws, axis=0)
@@ -310,11 +324,8 @@ def monte_carlo_error(
 ) -> pd.DataFrame:  # term, low, high, low_error, high_error, kept, could_turn
     """Standard error of each interval's bounds that comes from the finite number of bootstraps, and the verdicts that another seed could turn.
 
-    Error of the p-quantile of B sorted draws x: the standard deviation of the p-quantile over resamples of them, Σ w x² − (Σ w x)² under the root, where
-    w_i = I(i / B) − I((i − 1) / B) and I is the distribution function of Beta((B + 1) p, (B + 1) (1 − p)). Source: Maritz and Jarrett (1978), Journal of
-    the American Statistical Association 73, 194–196; the weights are those of Harrell and Davis (1982), Biometrika 69, 635–640.
-    `could_turn`: a kept term's nearer bound lies within 2 errors of zero; or, for a term not kept, the draw that lies two errors from a bound in
-    rank excludes zero. The errors of fewer than 2 bootstraps are unknown (NaN), and every verdict could turn.
+    Source: Maritz and Jarrett (1978), Journal of the American Statistical Association 73, 194–196; the weights are those of Harrell and Davis (1982),
+    Biometrika 69, 635–640. The errors of fewer than 2 bootstraps are unknown (NaN), and every verdict could turn.
     """
     draws, p = np.sort(coefs.to_numpy(), axis=0), (100 - level) / 200
     low, high = np.quantile(draws, [p, 1 - p], axis=0)

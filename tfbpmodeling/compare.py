@@ -244,7 +244,7 @@ def _interval_of(run: RunResult, stage: str, term: str) -> Cell:
     results = getattr(run, stage)
     if results is None or term not in results.terms:
         return Cell("not fitted" if term in run.design.terms else "no such term", css="no")
-    return interval(*next(iter(results.ci_dict.values()))[term])
+    return interval(*results.bounds[term])
 
 
 def _beyond(run: RunResult, term: str) -> bool | str:

@@ -8,47 +8,39 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from scipy.stats import t as student_t
+
 from .design_matrix import Design
 
 # %% auto #0
-__all__ = ['ROBUST_LEVEL', 'NOT_ITS_OWN', 'ONE_GENE', 'hc3_interval', 'hc3_fit', 'without', 'leverage_share', 'leverage_of_genes']
+__all__ = ['ROBUST_LEVEL', 'NO_ROOM', 'NOTHING', 'NOT_ITS_OWN', 'ONE_GENE', 'span', 'without', 'hc3_fit', 'hc3_interval',
+           'leverage_share', 'leverage_of_genes']
 
-# %% ../nbs/07_least_squares.ipynb #8569d84e
-ROBUST_LEVEL = 95.0  # percent
-
-# %% ../nbs/07_least_squares.ipynb #d4056952
-def hc3_interval(
-    x: np.ndarray,  # (n_genes,) the term
-    others: np.ndarray,  # (n_genes, k) what is fitted beside it; the intercept comes by itself
-    y: np.ndarray,  # (n_genes,) response
-) -> tuple[float, float, float]:  # coefficient, low, high; NaN where the others leave nothing of the term
-    "Coefficient of one term by least squares, and its heteroscedasticity-robust (HC3) 95 % interval (MacKinnon and White 1985)."
-    beside = _basis(np.column_stack([np.ones(len(y)), others]))
-    r = x - beside @ (beside.T @ x)
-    left, n_free = np.linalg.norm(r), len(y) - beside.shape[1] - 1
-    if n_free < 1 or left < 1e-7 * np.linalg.norm(x - x.mean()) or left == 0:
-        return np.nan, np.nan, np.nan
-    full = np.column_stack([beside, r / left])
-    coef, e, room = float(r @ y / left**2), y - full @ (full.T @ y), 1 - (full**2).sum(axis=1)
-    decided = room < 1e-9  # a gene that no other gene speaks for: its own error is unknown
-    if (decided & (abs(r) > 1e-9 * left)).any():
-        return coef, -np.inf, np.inf
-    e = np.divide(e, room, out=np.zeros_like(e), where=~decided)
-    half = float(np.sqrt(((r * e) ** 2).sum()) / left**2 * student_t.ppf(0.5 + ROBUST_LEVEL / 200, n_free))
-    return coef, coef - half, coef + half
-
-
-def _basis(X: np.ndarray) -> np.ndarray:
-    "Orthonormal columns that span those of X, however they depend on each other."
-    X = X / np.where((size := np.linalg.norm(X, axis=0)) > 0, size, 1)
-    u, s, _ = np.linalg.svd(X, full_matrices=False)
+# %% ../nbs/07_least_squares.ipynb #0f04424c
+def span(
+    columns: np.ndarray,  # (n_genes, k)
+) -> np.ndarray:  # (n_genes, rank)
+    "Orthonormal columns that span those given, however they depend on each other."
+    size = np.linalg.norm(columns, axis=0)
+    u, s, _ = np.linalg.svd(columns / np.where(size > 0, size, 1), full_matrices=False)
     return u[:, s > 1e-9 * s[0]]
 
-# %% ../nbs/07_least_squares.ipynb #b4c788f5
+
+def without(
+    columns: np.ndarray,  # (n_genes, k)
+    *arrays: np.ndarray,  # (n_genes,) or (n_genes, any)
+) -> list[np.ndarray]:  # as the arrays
+    "What is left of each array when the columns are fitted to it."
+    u = span(columns)
+    return [a - u @ (u.T @ a) for a in arrays]
+
+# %% ../nbs/07_least_squares.ipynb #8424d0cd
+ROBUST_LEVEL = 95.0  # percent, of the interval of one term
+NO_ROOM = 1e-9  # 1 − leverage below this: no other gene speaks for the gene
+NOTHING = 1e-7  # a share below this is rounding: of a column that is left beside others, of a coefficient that rests on a gene
 NOT_ITS_OWN = "the other columns make up this term"
 ONE_GENE = "it rests on a gene that no other gene speaks for"
 
-
+# %% ../nbs/07_least_squares.ipynb #b4c788f5
 def hc3_fit(
     columns: np.ndarray,  # (n_genes, k), the intercept among them
     y: np.ndarray,  # (n_genes,)
@@ -62,30 +54,41 @@ def hc3_fit(
     u, s, vt = u[:, keep], s[keep], vt[keep]
     rows = (vt.T[judged] / s) @ u.T / size[judged, None]
     coef, e, room = rows @ y, y - u @ (u.T @ y), 1 - (u**2).sum(axis=1)
-    decided = room < 1e-9
+    decided = room < NO_ROOM
     shared = rows[:, ~decided] * (e[~decided] / room[~decided])
     se = np.sqrt((shared**2).sum(axis=1))
-    alone = (np.abs(rows[:, decided]) > 1e-7 * np.linalg.norm(rows, axis=1)[:, None]).any(axis=1)
-    unknown = np.abs(1 - (vt[:, judged] ** 2).sum(axis=0)) > 1e-7
+    alone = (np.abs(rows[:, decided]) > NOTHING * np.linalg.norm(rows, axis=1)[:, None]).any(axis=1)
+    unknown = np.abs(1 - (vt[:, judged] ** 2).sum(axis=0)) > NOTHING
     coef, se = np.where(unknown, np.nan, coef), np.where(alone, np.inf, se)
     return coef, np.where(unknown, np.nan, se), len(y) - int(keep.sum())
 
-# %% ../nbs/07_least_squares.ipynb #0f04424c
-def without(
-    beside: np.ndarray,  # (n_genes, n_columns)
-    *arrays: np.ndarray,  # (n_genes,) or (n_genes, any)
-) -> list[np.ndarray]:  # as the arrays
-    "What is left of each array when the columns of `beside` are fitted to it."
-    u, s, _ = np.linalg.svd(beside / np.maximum(np.linalg.norm(beside, axis=0), 1e-300), full_matrices=False)
-    u = u[:, s > 1e-9 * s[0]]
-    return [a - u @ (u.T @ a) for a in arrays]
+# %% ../nbs/07_least_squares.ipynb #d4056952
+def hc3_interval(
+    x: np.ndarray,  # (n_genes,) the term
+    others: np.ndarray,  # (n_genes, k) what else is fitted; the intercept comes by itself
+    y: np.ndarray,  # (n_genes,) response
+) -> tuple[float, float, float]:  # coefficient, low, high; NaN where the others leave nothing of the term
+    "Coefficient of one term by least squares, and its heteroscedasticity-robust (HC3) 95 % interval (MacKinnon and White 1985)."
+    basis = span(np.column_stack([np.ones(len(y)), others]))
+    r = x - basis @ (basis.T @ x)
+    left, n_free = np.linalg.norm(r), len(y) - basis.shape[1] - 1
+    if n_free < 1 or left < NOTHING * np.linalg.norm(x - x.mean()) or left == 0:
+        return np.nan, np.nan, np.nan
+    full = np.column_stack([basis, r / left])
+    coef, e, room = float(r @ y / left**2), y - full @ (full.T @ y), 1 - (full**2).sum(axis=1)
+    decided = room < NO_ROOM  # a gene that no other gene speaks for: its own error is unknown
+    if (decided & (abs(r) > NOTHING * left)).any():
+        return coef, -np.inf, np.inf
+    e = np.divide(e, room, out=np.zeros_like(e), where=~decided)
+    half = float(np.sqrt(((r * e) ** 2).sum()) / left**2 * student_t.ppf(0.5 + ROBUST_LEVEL / 200, n_free))
+    return coef, coef - half, coef + half
 
 # %% ../nbs/07_least_squares.ipynb #94ff68a5
 def leverage_share(
     design: Design,
     n_top: int = 5,  # how many genes are a handful
 ) -> pd.Series:  # (n_terms,) share in [0, 1], index = term
-    "Share of each term's sum of squares that its n_top most extreme genes carry."
+    "Share of each term's spread that its n_top most extreme genes carry."
     spread = (design.X - design.X.mean(axis=0)) ** 2
     total = spread.sum(axis=0)
     top = np.sort(spread, axis=0)[::-1][:n_top].sum(axis=0)
@@ -96,7 +99,7 @@ def leverage_of_genes(
     design: Design,
     term: str,
 ) -> pd.Series:  # (n_genes,) shares that sum to 1, largest first, index = gene
-    "Each gene's share of a term's spread Σ (x − mean)²; zeros where the term does not vary."
+    "Each gene's share of a term's spread; zeros where the term does not vary."
     spread = (design.X[:, design.terms.index(term)] - design.X[:, design.terms.index(term)].mean()) ** 2
     share = spread / spread.sum() if spread.sum() > 0 else np.zeros_like(spread)
     return pd.Series(share, index=design.genes).sort_values(ascending=False, kind="stable")

@@ -194,7 +194,7 @@ def bootstrap_distributions(
     "Coefficients of each term over the bootstraps, one panel a term, with the interval."
     terms, hidden = _panel_terms(results, terms, most)
     fig, axes = panel_grid(len(terms))
-    bounds = results.ci_dict[next(iter(results.ci_dict))]
+    bounds = results.bounds
     for ax, term in zip(axes, terms):
         draws, (low, high) = results.bootstrap_coefs_df[term].to_numpy(), bounds[term]
         counts, edges = np.histogram(draws[draws != 0], 30)
