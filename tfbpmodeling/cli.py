@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
+import importlib.resources
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
 from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_of, option
 
-log = logging.getLogger("tfbpmodeling")
-
 # %% auto #0
-__all__ = ['log', 'GROUPS', 'DASHED', 'PUBLISHED_COMMAND', 'NEEDED', 'ON_TABLES', 'SIMULATED', 'COMMANDS', 'COMPLETION',
-           'add_options', 'options_from', 'Parser', 'command_run', 'print_report', 'command_check', 'plan_lines',
-           'command_batch', 'command_simulate', 'command_motif_activity', 'DemoConfig', 'command_demo',
-           'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'command_calibrate', 'command_notebook',
-           'command_report', 'command_compare', 'add_run_options', 'add_batch_options', 'add_simulation_options',
-           'add_motif_activity_options', 'add_calibration_options', 'add_demo_options', 'add_notebook_options',
-           'add_report_options', 'add_compare_options', 'add_completion_options', 'add_motif_scores_options',
-           'add_tfbs_options', 'add_tfbs_scores_options', 'make_parser', 'split_command', 'parse', 'console_log',
-           'main', 'completion_script', 'command_completion']
+__all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
+           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
+           'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
+           'command_motif_activity', 'command_simulate', 'command_calibrate', 'command_motif_scores', 'command_tfbs',
+           'command_tfbs_scores', 'DemoConfig', 'command_demo', 'completion_script', 'command_completion']
 
 # %% ../nbs/23_cli.ipynb #cbcad15d
-GROUPS = {
+GROUPS = {  # group of an option -> its heading in the help
     "input": "what to read",
     "model": "the model (stages 2 to 4)",
     "terms": "terms of the model",
@@ -45,9 +42,14 @@ GROUPS = {
     "scan": "how sequences are scored",
     "network": "the network and its training",
 }
-DASHED = {"log_level": "--log-level", "log_handler": "--log-handler"}  # published with dashes; underscores are understood too
 
 
+DASHED = {
+    "log_level": "--log-level",
+    "log_handler": "--log-handler",
+}  # published with dashes; underscores are understood too  # published with dashes; underscores are understood too
+
+# %% ../nbs/23_cli.ipynb #dec5140c
 def add_options(
     parser: argparse.ArgumentParser,
     kind: type,  # a dataclass of options
@@ -88,15 +90,15 @@ def _default_note(kind: type, f: dataclasses.Field) -> str:
     notes = ([f"default {default}"] if default not in ("", None) else []) + ([f"usual {usual[0]:g} to {usual[1]:g}"] if usual else [])
     return f" ({'; '.join(notes)})".replace("%", "%%") if notes else ""
 
-
+# %% ../nbs/23_cli.ipynb #f6b729bf
 def options_from(
     args: argparse.Namespace,
     kind: type,  # a dataclass of options
     defaults: dict | None = None,  # values that stand in for the dataclass's own defaults
 ) -> object:
-    "The dataclass with what the user said."
-    said = {f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if hasattr(args, f.name)}
-    return kind(**{**(defaults or {}), **said})
+    "The dataclass with what the user gave."
+    given = {f.name: getattr(args, f.name) for f in dataclasses.fields(kind) if hasattr(args, f.name)}
+    return kind(**{**(defaults or {}), **given})
 
 # %% ../nbs/23_cli.ipynb #065f63bb
 class Parser(argparse.ArgumentParser):
@@ -121,57 +123,169 @@ class Parser(argparse.ArgumentParser):
             self.error(f"unexpected argument {rest[0]!r}: options start with --")
         return args
 
+# %% ../nbs/23_cli.ipynb #6aefab41
+@dataclasses.dataclass(frozen=True)
+class Command:
+    "One command."
+
+    about: str  # what it does
+    example: str
+    function: Callable[[argparse.Namespace], int]  # gives the exit status
+    options: str = ""  # where the dataclass of its options stands, as module:Name
+    needed: tuple[str, ...] = ()  # options that must be given
+    more: Callable[[Parser], None] | None = None  # adds what is no option of a dataclass
+    log: bool = False  # add --log-level and --log-handler, where its options do not have them
+
+
+COMMANDS: dict[str, Command] = {}
+
+
+def command(name: str, about: str, example: str, **more) -> Callable:
+    "Enter the function below as a command."
+
+    def enter(function: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+        COMMANDS[name] = Command(about, example, function, **more)
+        return function
+
+    return enter
+
+
+def options_class(where: str) -> type:  # a dataclass of options
+    "Import the options of a command: config:Config."
+    module, name = where.split(":")
+    return getattr(importlib.import_module(f"tfbpmodeling.{module}"), name)
+
+# %% ../nbs/23_cli.ipynb #b9e61916
+def make_parser(command: str | None = None) -> Parser:
+    "The parser of one command, or of the whole program."
+    if command is None:
+        return _whole_parser()
+    record = COMMANDS[command]
+    parser = Parser(prog=f"tfbpmodeling {command}", description=record.about, epilog=f"example:\n  tfbpmodeling {command} {record.example}")
+    if record.more:
+        record.more(parser)
+    if record.options:
+        add_options(parser, options_class(record.options), record.needed)
+    if record.log:
+        add_options(parser, Config, only=tuple(DASHED))
+    needed = [a for a in parser._actions if a.required]
+    words = [f"{a.option_strings[0]} {a.metavar}" if a.option_strings else a.metavar for a in needed]
+    parser.usage = " ".join([f"tfbpmodeling {command}", *words, "[options]"])  # the rest is listed below it, group by group
+    return parser
+
+
+def _whole_parser() -> Parser:
+    commands = "\n".join(f"  {name:38}{record.about}" for name, record in COMMANDS.items())
+    parser = Parser(
+        prog="tfbpmodeling",
+        usage="tfbpmodeling [--version] [--log-level LEVEL] COMMAND --option value …",
+        description="Which transcription factors change what a perturbed transcription factor does?",
+        epilog=f"commands:\n{commands}\n\ntfbpmodeling COMMAND --help lists the options of a command.",
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    add_options(parser, Config, only=tuple(DASHED))
+    return parser
+
+# %% ../nbs/23_cli.ipynb #c71ca7f7
+def split_command(argv: list[str]) -> tuple[list[str], str | None, list[str]]:
+    "What stands before the command, the command (the first word that is no option or option's value), what follows."
+    at = 0
+    while at < len(argv) and argv[at].startswith("-"):
+        at += 1 if "=" in argv[at] or argv[at] in ("--version", "--help", "-h") else 2
+    return (argv[:at], argv[at], argv[at + 1 :]) if at < len(argv) else (argv, None, [])
+
+
+def parse(argv: list[str]) -> tuple[str | None, argparse.Namespace]:
+    "The command and everything that was given."
+    before, command, after = split_command(argv)
+    program = make_parser()
+    args = program.parse_words(before)
+    if command is None:
+        return None, args
+    if command not in COMMANDS:
+        program.error(f"unknown command {command!r}.{did_you_mean(command, COMMANDS)}")
+    given = make_parser(command).parse_words(after)
+    return command, argparse.Namespace(**{**vars(args), **vars(given)})
+
+# %% ../nbs/23_cli.ipynb #e5749aa9
+def main(argv: list[str] | None = None) -> int:
+    "Run the command; returns the exit status."
+    command, args = parse(sys.argv[1:] if argv is None else list(argv))
+    if command is None:
+        print(_version() if args.version else make_parser().format_help())
+        return 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        with console_log(args):
+            return COMMANDS[command].function(args)
+    except InputError as e:
+        print(f"tfbpmodeling: error: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("tfbpmodeling: interrupted", file=sys.stderr)
+        return 130
+    except Exception as e:
+        logging.getLogger("tfbpmodeling").debug("traceback", exc_info=True)
+        print("\n".join([f"tfbpmodeling: failed: {type(e).__name__}: {e}", *getattr(e, "__notes__", ())]), file=sys.stderr)
+        return 1
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return f"tfbpmodeling {version('tfbpmodeling')}"
+
+# %% ../nbs/23_cli.ipynb #ef1f4da3
+@contextmanager
+def console_log(args: argparse.Namespace) -> Iterator[None]:
+    "Log to standard error while the command runs, unless --log-handler file."
+    given = Config(**{name: getattr(args, name) for name in DASHED if hasattr(args, name)})
+    log, handler = logging.getLogger("tfbpmodeling"), logging.StreamHandler()
+    handler.setLevel(given.log_level)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
+    log.setLevel(given.log_level)
+    if given.log_handler == "console":
+        log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
 # %% ../nbs/23_cli.ipynb #1dc54a15
+ON_TABLES = "--response_file response.csv --predictors_file binding.csv --perturbed_tf YOR028C"
+A_RUN = dict(options="config:Config", needed=("response_file", "predictors_file", "perturbed_tf"))
+
+
+@command(
+    "linear_perturbation_binding_modeling",
+    "the main job: one perturbed TF, from two tables to a run directory",
+    f"{ON_TABLES} --random_state 42",
+    **A_RUN,
+)
 def command_run(args: argparse.Namespace) -> int:
-    "linear_perturbation_binding_modeling"
+    "One run."
     from tfbpmodeling.report import run_to_directory
 
     folder, result = run_to_directory(options_from(args, Config))
     print(result.verdict)
+    return print_results(folder)
+
+
+def print_results(folder: Path) -> int:  # exit status
+    "Where the results are, and the page if there is one."
     print(f"results: {folder}")
-    print_report(folder)
-    return 0
-
-
-def print_report(folder: Path) -> None:
-    "Where the page is, if there is one."
     if (folder / "report.html").is_file():
         print(f"report:  {folder / 'report.html'}")
-
-
-def command_check(args: argparse.Namespace) -> int:
-    "Say what a run would model."
-    from tfbpmodeling.artifacts import run_name
-    from tfbpmodeling.modeling_data import load_modeling_data
-    from tfbpmodeling.workflow import make_plan
-
-    config = options_from(args, Config)
-    data = load_modeling_data(config)
-    plan = make_plan(data, config)
-    print("\n".join(plan_lines(data, plan)))
-    print(f"run directory  {Path(config.output_dir) / run_name(config)}")
     return 0
 
-
-def plan_lines(data, plan) -> list[str]:
-    "What a run would model, as lines of text."
-    import numpy as np
-
-    ptf, terms = data.perturbed_tf, plan.design.terms
-    strata = ", ".join(f"{s}: {n} genes" for s, n in enumerate(np.bincount(plan.design.strata)) if n)
-    lines = [
-        f"perturbed TF   {ptf}" + (f" ({data.name(ptf)})" if data.name(ptf) != ptf else ""),
-        f"response       column {data.response_column!r}",
-        f"genes          {data.n_genes} in use; {ptf} binds {plan.n_bound} above the lowest value",
-        *(f"left out       {len(ids)} {reason}" for reason, ids in data.dropped.items() if ids),
-        f"terms          {len(terms)}: {listed(terms, 6)}",
-        f"strata         {strata}",
-        f"top N          {plan.topn_data.n_genes} genes",
-        f"transform      {data.transform}",
-    ]
-    return lines + [f"warning        {note}" for note in plan.warnings]
-
 # %% ../nbs/23_cli.ipynb #a3b976c4
+@command(
+    "batch",
+    "the main job for every perturbed TF of a table: in parallel, resumable, with a summary",
+    "--response_file responses.csv --predictors_file binding.csv --output_dir results --random_state 42",
+    options="config:BatchConfig",
+    needed=("response_file", "predictors_file", "output_dir"),
+)
 def command_batch(args: argparse.Namespace) -> int:
     "Many factors: parallel, resumable, summarised."
     from tfbpmodeling.batch import BatchStopped, run_batch
@@ -200,116 +314,79 @@ def command_batch(args: argparse.Namespace) -> int:
         print(f"pages:   {batch.folder / 'index.html'}")
     return 1 if batch.failed else 0
 
-# %% ../nbs/23_cli.ipynb #37e38df3
-def command_simulate(args: argparse.Namespace) -> int:
-    "Write generated tables."
-    from tfbpmodeling.activity.activity_simulation import save_simulation, simulate_activities
-    from tfbpmodeling.known_truth.simulation import simulate_interactions
+# %% ../nbs/23_cli.ipynb #71c33b2f
+@command("check", "read and validate the input of a run and say what it would model", ON_TABLES, **A_RUN)
+def command_check(args: argparse.Namespace) -> int:
+    "Say what a run would model."
+    from tfbpmodeling.artifacts import run_path
+    from tfbpmodeling.modeling_data import load_modeling_data
+    from tfbpmodeling.workflow import make_plan
 
-    kind, other = SIMULATED[args.model](), SIMULATED["interactions" if args.model == "activity" else "activity"]()
-    own, foreign = ({f.name for f in dataclasses.fields(k)} for k in (kind, other))
-    if wrong := [name for name in vars(args) if name in foreign - own]:
-        raise InputError(f"--{wrong[0]} is no option of --model {args.model}: leave it out, or choose the other model")
-    config = options_from(args, kind)
-    if args.model == "interactions":
-        folder = simulate_interactions(config).save(args.output_dir, overwrite=args.overwrite)
-        print(f"response.csv, predictors.csv and truth.json: {folder}")
-        return 0
-    for data in simulate_activities(config):
-        path = save_simulation(data, args.output_dir, args.overwrite)
-        print(f"{path} with {path.stem}.json, and tables of the first replicate in {path.with_suffix('')}")
-    return 0
-
-
-def command_motif_activity(args: argparse.Namespace) -> int:
-    "Activities of factors over several conditions."
-    from tfbpmodeling.activity.activity_report import MotifActivityConfig, motif_activity_to_directory
-
-    folder, facts = motif_activity_to_directory(options_from(args, MotifActivityConfig))
-    print(facts["verdict"])
-    print(f"results: {folder}")
-    print_report(folder)
-    return 0
-
-
-@dataclasses.dataclass(frozen=True)
-class DemoConfig:
-    "Options of the demo."
-
-    output_dir: str = option("demo_results", "Folder for the generated tables and the run directory.", "output", metavar="DIR")
-    n_bootstraps: str = option("1000", "Number of bootstrap resamples.", "model", metavar="N")
-    random_state: str = option("42", "Seed of the data and of the run.", "model", metavar="SEED")
-    n_cpus: str = option("2", "Number of threads.", "output", metavar="N")
-
-
-def command_demo(args: argparse.Namespace) -> int:
-    "Generate data, run, compare with the truth."
-    from tfbpmodeling.known_truth.simulation import SimulationConfig, score_against_truth, simulate_interactions
-    from tfbpmodeling.report import run_to_directory
-
-    demo = options_from(args, DemoConfig)
-    tables = simulate_interactions(SimulationConfig(random_state=demo.random_state))
-    place = tables.save(Path(demo.output_dir) / "data", overwrite=True)
-    ptf = tables.perturbed_tfs[0]
-    said = dict(n_bootstraps=demo.n_bootstraps, random_state=demo.random_state, n_cpus=demo.n_cpus, output_dir=demo.output_dir)
-    config = Config(
-        response_file=str(place / "response.csv"), predictors_file=str(place / "predictors.csv"), perturbed_tf=ptf, overwrite=True, **said
-    )
-    folder, result = run_to_directory(config)
-    print(result.verdict)
-    for label, found in (("survivors (stages 2 and 4)", result), ("selected (stage 5)", result.selected)):
-        score = score_against_truth(found, tables.truth, ptf)
-        print(f"{label}:")
-        for word, names in (("found", score.found), ("missed", score.missed), ("false", score.false)):
-            print(f"  {word:7}{len(names):3}  {', '.join(names)}")
-    print(f"results: {folder}")
-    print_report(folder)
-    return 0
-
-# %% ../nbs/23_cli.ipynb #351538c6
-def command_motif_scores(args: argparse.Namespace) -> int:
-    "Score promoters with motifs."
-    from tfbpmodeling.sequence.motifs import MotifScoresConfig, score_promoters
-
-    config = options_from(args, MotifScoresConfig)
-    table = score_promoters(config)
-    print(f"{len(table)} genes × {table.shape[1]} factors: {config.output}")
-    return 0
-
-# %% ../nbs/23_cli.ipynb #1a41b217
-def command_tfbs(args: argparse.Namespace) -> int:
-    "Train, evaluate and explain a network."
-    from tfbpmodeling.sequence.tfbs_report import TfbsConfig, tfbs_to_directory
-
-    folder, found = tfbs_to_directory(options_from(args, TfbsConfig))
-    seeds = f"mean of {len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "1 seed"
-    print(f"{found['architecture']}: AUC {found['mean']['auc']:.4f}, AUPRC {found['mean']['auprc']:.4f} ({seeds})")
-    print(f"4-mers, logistic regression: AUC {found['baseline']['auc']:.4f}, AUPRC {found['baseline']['auprc']:.4f}")
-    print(f"results: {folder}")
-    print_report(folder)
-    return 0
-
-
-def command_tfbs_scores(args: argparse.Namespace) -> int:
-    "Score promoters with a stored network."
-    from tfbpmodeling.sequence.tfbs_report import TfbsScoresConfig, score_with_model
-
-    config = options_from(args, TfbsScoresConfig)
-    table = score_with_model(config)
-    print(f"{len(table)} genes, column {config.name}: {config.output}")
-    return 0
-
-# %% ../nbs/23_cli.ipynb #9c32ff52
-def command_calibrate(args: argparse.Namespace) -> int:
-    "Judge every method on data with known truth."
-    from tfbpmodeling.known_truth.calibration import CalibrationConfig, run_calibration
-
-    folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
-    print(f"results: {folder}")
-    print(f"page:    {folder / 'index.html'}")
+    config = options_from(args, Config)
+    data = load_modeling_data(config)
+    plan = make_plan(data, config)
+    facts = plan.facts(data) | {"the terms": listed(plan.design.terms, 6), "run directory": str(run_path(config))}
+    for what, value in [*facts.items(), *(("warning", note) for note in plan.warnings)]:
+        print(f"{what:50}{value}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #9c892af3
+@command(
+    "report",
+    "make the page of a finished run again, without fitting",
+    "results/YOR028C",
+    more=lambda p: _run_directories(p, "run_dir"),
+    log=True,
+)
+def command_report(args: argparse.Namespace) -> int:
+    "Render the page of a stored run again."
+    from tfbpmodeling.report import report_again
+
+    print(f"report:  {report_again(args.run_dir)}")
+    return 0
+
+
+def _run_directories(parser: Parser, *names: str) -> None:
+    for name in names:
+        parser.add_argument(name, metavar=name.upper(), help="a finished run directory")
+
+
+def _compare_options(parser: Parser) -> None:
+    _run_directories(parser, "run_a", "run_b")
+    group = parser.add_argument_group(GROUPS["output"])
+    group.add_argument("-o", "--output", metavar="PATH", default="compare.html", help="file for the page (default compare.html)")
+    group.add_argument("--overwrite", action="store_true", help="replace a page that is there")
+
+
+@command(
+    "compare",
+    "two runs of the same perturbed TF side by side on one page, without fitting",
+    "results/YOR028C results/YOR028C_top300 -o compare.html",
+    more=_compare_options,
+    log=True,
+)
+def command_compare(args: argparse.Namespace) -> int:
+    "One page about two runs of the same factor."
+    from tfbpmodeling.compare import compare_runs, pair_verdict
+
+    pair = compare_runs(args.run_a, args.run_b, args.output, args.overwrite)
+    print(pair_verdict(pair))
+    print(f"page:    {args.output}")
+    return 0
+
+# %% ../nbs/23_cli.ipynb #794c92b2
+def _notebook_options(parser: Parser) -> None:
+    about = "file for the copy (default run_report.ipynb); it must not exist"
+    parser.add_argument_group(GROUPS["output"]).add_argument("--output", metavar="PATH", default=argparse.SUPPRESS, help=about)
+
+
+@command(
+    "notebook",
+    "hand out a copy of the master notebook, to change and run with --notebook",
+    "--output my_report.ipynb",
+    more=_notebook_options,
+    log=True,
+)
 def command_notebook(args: argparse.Namespace) -> int:
     "Hand out a copy of the master notebook."
     from tfbpmodeling.notebook_runner import MASTER, master_notebook
@@ -326,41 +403,30 @@ def command_notebook(args: argparse.Namespace) -> int:
     print(f"{path}: change it, then run it with --notebook {path}")
     return 0
 
+# %% ../nbs/23_cli.ipynb #37e38df3
+@command(
+    "motif_activity",
+    "activities of all TFs over several conditions: ridge against the mixed model",
+    "--response_file time_course.csv --predictors_file binding.csv --output_dir activities",
+    options="activity.activity_report:MotifActivityConfig",
+    needed=("response_file", "predictors_file", "output_dir"),
+)
+def command_motif_activity(args: argparse.Namespace) -> int:
+    "Activities of factors over several conditions."
+    from tfbpmodeling.activity.activity_report import MotifActivityConfig, motif_activity_to_directory
 
-def command_report(args: argparse.Namespace) -> int:
-    "Render the page of a stored run again."
-    from tfbpmodeling.report import report_again
-
-    print(f"report:  {report_again(args.run_dir)}")
-    return 0
-
-
-def command_compare(args: argparse.Namespace) -> int:
-    "One page about two runs of the same factor."
-    from tfbpmodeling.compare import compare_runs, pair_verdict
-
-    pair = compare_runs(args.run_a, args.run_b, args.output, args.overwrite)
-    print(pair_verdict(pair))
-    print(f"page:    {args.output}")
-    return 0
-
-# %% ../nbs/23_cli.ipynb #6aefab41
-PUBLISHED_COMMAND = "linear_perturbation_binding_modeling"
-NEEDED = ("response_file", "predictors_file", "perturbed_tf")
-ON_TABLES = "--response_file response.csv --predictors_file binding.csv --perturbed_tf YOR028C"
+    folder, facts = motif_activity_to_directory(options_from(args, MotifActivityConfig))
+    print(facts["verdict"])
+    return print_results(folder)
 
 
-def add_run_options(parser: Parser) -> None:
-    "Options of a run."
-    add_options(parser, Config, required=NEEDED)
+SIMULATED = {  # model -> its options
+    "interactions": "known_truth.simulation:SimulationConfig",
+    "activity": "activity.activity_simulation:ActivityConfig",
+}
 
 
-def add_batch_options(parser: Parser) -> None:
-    "Options of a batch."
-    add_options(parser, BatchConfig, required=("response_file", "predictors_file", "output_dir"))
-
-
-def add_simulation_options(parser: Parser) -> None:
+def _simulation_options(parser: Parser) -> None:
     "Options of the simulator, and where to write."
     group = parser.add_argument_group(GROUPS["output"])
     about = "interactions of one perturbed TF, for the main job; or activities over several conditions, for motif_activity"
@@ -369,290 +435,154 @@ def add_simulation_options(parser: Parser) -> None:
     )
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for the tables and their truth")
     group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
-    interactions, activity = SIMULATED["interactions"](), SIMULATED["activity"]()
+    interactions, activity = map(options_class, SIMULATED.values())
     first, second = ({f.name: f for f in dataclasses.fields(kind)} for kind in (interactions, activity))
     differ = [n for n in first.keys() & second if first[n].default != second[n].default]
     usual = {None: "normal noise"}
     add_options(parser, interactions, notes={n: f" (activity: {usual.get(second[n].default, second[n].default)})" for n in differ})
     add_options(parser, activity, only=tuple(n for n in second if n not in first))
-    add_options(parser, Config, only=tuple(DASHED))
 
+# %% ../nbs/23_cli.ipynb #fcf9b993
+@command(
+    "simulate",
+    "write generated tables with known truth",
+    "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
+    more=_simulation_options,
+    log=True,
+)
+def command_simulate(args: argparse.Namespace) -> int:
+    "Write generated tables."
+    from tfbpmodeling.activity.activity_simulation import save_simulation, simulate_activities
+    from tfbpmodeling.known_truth.simulation import simulate_interactions
 
-def _interactions() -> type:
-    from tfbpmodeling.known_truth.simulation import SimulationConfig
-
-    return SimulationConfig
-
-
-def _activity() -> type:
-    from tfbpmodeling.activity.activity_simulation import ActivityConfig
-
-    return ActivityConfig
-
-
-SIMULATED = {"interactions": _interactions, "activity": _activity}  # model -> its options, imported when needed
-
-
-def add_motif_activity_options(parser: Parser) -> None:
-    "Options of motif_activity."
-    from tfbpmodeling.activity.activity_report import MotifActivityConfig
-
-    add_options(parser, MotifActivityConfig, required=("response_file", "predictors_file", "output_dir"))
-
-
-def add_calibration_options(parser: Parser) -> None:
-    "Options of the calibration study."
-    from tfbpmodeling.known_truth.calibration import CalibrationConfig
-
-    add_options(parser, CalibrationConfig, required=("output_dir",))
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_demo_options(parser: Parser) -> None:
-    "Options of the demo."
-    add_options(parser, DemoConfig)
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_notebook_options(parser: Parser) -> None:
-    "Where the copy goes."
-    group = parser.add_argument_group(GROUPS["output"])
-    group.add_argument(
-        "--output", metavar="PATH", default=argparse.SUPPRESS, help="file for the copy (default run_report.ipynb); it must not exist"
-    )
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_report_options(parser: Parser) -> None:
-    "Which run."
-    parser.add_argument("run_dir", metavar="RUN_DIR", help="a finished run directory")
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_compare_options(parser: Parser) -> None:
-    "Which two runs, and where the page goes."
-    for name in "ab":
-        parser.add_argument(f"run_{name}", metavar=f"RUN_{name.upper()}", help="a finished run directory")
-    group = parser.add_argument_group(GROUPS["output"])
-    group.add_argument("-o", "--output", metavar="PATH", default="compare.html", help="file for the page (default compare.html)")
-    group.add_argument("--overwrite", action="store_true", help="replace a page that is there")
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_completion_options(parser: Parser) -> None:
-    "For which shell."
-    parser.add_argument("shell", metavar="{bash,zsh,fish}", help="the shell that asks")
-
-
-def add_motif_scores_options(parser: Parser) -> None:
-    "Options of motif_scores."
-    from tfbpmodeling.sequence.motifs import MotifScoresConfig
-
-    add_options(parser, MotifScoresConfig, required=("sequences", "motifs", "output"))
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_tfbs_options(parser: Parser) -> None:
-    "Options of tfbs."
-    from tfbpmodeling.sequence.tfbs_report import TfbsConfig
-
-    add_options(parser, TfbsConfig, required=("sequences", "labels", "output_dir"))
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-def add_tfbs_scores_options(parser: Parser) -> None:
-    "Options of tfbs_scores."
-    from tfbpmodeling.sequence.tfbs_report import TfbsScoresConfig
-
-    add_options(parser, TfbsScoresConfig, required=("model", "sequences", "name", "output"))
-    add_options(parser, Config, only=tuple(DASHED))
-
-
-COMMANDS = {  # name -> (what it does, its options, its function, an example)
-    PUBLISHED_COMMAND: (
-        "the main job: one perturbed TF, from two tables to a run directory",
-        add_run_options,
-        command_run,
-        f"{ON_TABLES} --random_state 42",
-    ),
-    "batch": (
-        "the main job for every perturbed TF of a table: in parallel, resumable, with a summary",
-        add_batch_options,
-        command_batch,
-        "--response_file responses.csv --predictors_file binding.csv --output_dir results --random_state 42",
-    ),
-    "check": ("read and validate the input of a run and say what it would model", add_run_options, command_check, ON_TABLES),
-    "report": ("make the page of a finished run again, without fitting", add_report_options, command_report, "results/YOR028C"),
-    "compare": (
-        "two runs of the same perturbed TF side by side on one page, without fitting",
-        add_compare_options,
-        command_compare,
-        "results/YOR028C results/YOR028C_top300 -o compare.html",
-    ),
-    "notebook": (
-        "hand out a copy of the master notebook, to change and run with --notebook",
-        add_notebook_options,
-        command_notebook,
-        "--output my_report.ipynb",
-    ),
-    "motif_activity": (
-        "activities of all TFs over several conditions: ridge against the mixed model",
-        add_motif_activity_options,
-        command_motif_activity,
-        "--response_file time_course.csv --predictors_file binding.csv --output_dir activities",
-    ),
-    "simulate": (
-        "write generated tables with known truth",
-        add_simulation_options,
-        command_simulate,
-        "--output_dir tables\n  tfbpmodeling simulate --model activity --activity_cov document --output_dir activity_tables",
-    ),
-    "calibrate": (
-        "measure on data with known truth how often each method is wrong",
-        add_calibration_options,
-        command_calibrate,
-        "--output_dir calibration --n_jobs 4",
-    ),
-    "motif_scores": (
-        "make the predictors table from promoter sequences and binding motifs",
-        add_motif_scores_options,
-        command_motif_scores,
-        "--sequences promoters.fa --motifs motifs.meme --output predictors.csv",
-    ),
-    "tfbs": (
-        "train a network on labelled sequences, evaluate it, and show what it learned",
-        add_tfbs_options,
-        command_tfbs,
-        "--sequences sequences.txt --labels labels.txt --output_dir network",
-    ),
-    "tfbs_scores": (
-        "predicted binding of promoters by a stored network, as a column of the predictors table",
-        add_tfbs_scores_options,
-        command_tfbs_scores,
-        "--model network --sequences promoters.fa --name SPI1 --output predictors.csv",
-    ),
-    "demo": (
-        "generate data, run the main job on it and compare with the truth",
-        add_demo_options,
-        command_demo,
-        "--output_dir demo_results",
-    ),
-    "completion": (
-        "print what a shell needs to complete this command with the Tab key",
-        add_completion_options,
-        lambda args: command_completion(args),
-        'bash >> ~/.bash_completion  (or, in the start file: eval "$(tfbpmodeling completion bash)")',
-    ),
-}
-
-# %% ../nbs/23_cli.ipynb #b9e61916
-def make_parser(command: str | None = None) -> Parser:
-    "The parser of one command, or of the whole program."
-    if command is None:
-        listed = "\n".join(f"  {name:38}{about}" for name, (about, *_) in COMMANDS.items())
-        parser = Parser(
-            prog="tfbpmodeling",
-            usage="tfbpmodeling [--version] [--log-level LEVEL] COMMAND --option value …",
-            description="Which transcription factors change what a perturbed transcription factor does?",
-            epilog=f"commands:\n{listed}\n\ntfbpmodeling COMMAND --help lists the options of a command.",
-        )
-        parser.add_argument("--version", action="store_true", help="print the version and exit")
-        add_options(parser, Config, only=tuple(DASHED))
-        return parser
-    about, add, _, example = COMMANDS[command]
-    parser = Parser(prog=f"tfbpmodeling {command}", description=about, epilog=f"example:\n  tfbpmodeling {command} {example}")
-    add(parser)
-    needed = [a for a in parser._actions if a.required]
-    words = [f"{a.option_strings[0]} {a.metavar}" if a.option_strings else a.metavar for a in needed]
-    parser.usage = " ".join([f"tfbpmodeling {command}", *words, "[options]"])  # the rest is listed below it, group by group
-    return parser
-
-
-def split_command(argv: list[str]) -> tuple[list[str], str | None, list[str]]:
-    "What stands before the command, the command (the first word that is no option or option's value), what follows."
-    at = 0
-    while at < len(argv) and argv[at].startswith("-"):
-        at += 1 if "=" in argv[at] or argv[at] in ("--version", "--help", "-h") else 2
-    return (argv[:at], argv[at], argv[at + 1 :]) if at < len(argv) else (argv, None, [])
-
-# %% ../nbs/23_cli.ipynb #c71ca7f7
-def parse(argv: list[str]) -> tuple[str | None, argparse.Namespace]:
-    "The command and everything that was said."
-    before, command, after = split_command(argv)
-    program = make_parser()
-    args = program.parse_words(before)
-    if command is None:
-        return None, args
-    if command not in COMMANDS:
-        program.error(f"unknown command {command!r}.{did_you_mean(command, COMMANDS)}")
-    said = make_parser(command).parse_words(after)
-    return command, argparse.Namespace(**{**vars(args), **vars(said)})
-
-
-@contextmanager
-def console_log(args: argparse.Namespace) -> Iterator[None]:
-    "Log to standard error while the command runs, unless --log-handler file."
-    said = Config(**{name: getattr(args, name) for name in DASHED if hasattr(args, name)})
-    log, handler = logging.getLogger("tfbpmodeling"), logging.StreamHandler()
-    handler.setLevel(said.log_level)
-    handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
-    log.setLevel(said.log_level)
-    if said.log_handler == "console":
-        log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-
-
-def main(argv: list[str] | None = None) -> int:
-    "Run the command; returns the exit status."
-    command, args = parse(sys.argv[1:] if argv is None else list(argv))
-    if command is None:
-        print(_version() if args.version else make_parser().format_help())
+    kind, other = options_class(SIMULATED[args.model]), options_class(SIMULATED["interactions" if args.model == "activity" else "activity"])
+    own, foreign = ({f.name for f in dataclasses.fields(k)} for k in (kind, other))
+    if wrong := [name for name in vars(args) if name in foreign - own]:
+        raise InputError(f"--{wrong[0]} is no option of --model {args.model}: leave it out, or choose the other model")
+    config = options_from(args, kind)
+    if args.model == "interactions":
+        folder = simulate_interactions(config).save(args.output_dir, overwrite=args.overwrite)
+        print(f"response.csv, predictors.csv and truth.json: {folder}")
         return 0
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    try:
-        with console_log(args):
-            return COMMANDS[command][2](args)
-    except InputError as e:
-        print(f"tfbpmodeling: error: {e}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("tfbpmodeling: interrupted", file=sys.stderr)
-        return 130
-    except Exception as e:
-        logging.getLogger("tfbpmodeling").debug("traceback", exc_info=True)
-        print("\n".join([f"tfbpmodeling: failed: {type(e).__name__}: {e}", *getattr(e, "__notes__", ())]), file=sys.stderr)
-        return 1
+    for data in simulate_activities(config):
+        path = save_simulation(data, args.output_dir, args.overwrite)
+        print(f"{path} with {path.stem}.json, and tables of the first replicate in {path.with_suffix('')}")
+    return 0
+
+# %% ../nbs/23_cli.ipynb #9c32ff52
+@command(
+    "calibrate",
+    "measure on data with known truth how often each method is wrong",
+    "--output_dir calibration --n_jobs 4",
+    options="known_truth.calibration:CalibrationConfig",
+    needed=("output_dir",),
+    log=True,
+)
+def command_calibrate(args: argparse.Namespace) -> int:
+    "Judge every method on data with known truth."
+    from tfbpmodeling.known_truth.calibration import CalibrationConfig, run_calibration
+
+    folder = run_calibration(options_from(args, CalibrationConfig), progress=sys.stderr.isatty())
+    print(f"results: {folder}")
+    print(f"page:    {folder / 'index.html'}")
+    return 0
+
+# %% ../nbs/23_cli.ipynb #351538c6
+@command(
+    "motif_scores",
+    "make the predictors table from promoter sequences and binding motifs",
+    "--sequences promoters.fa --motifs motifs.meme --output predictors.csv",
+    options="sequence.motifs:MotifScoresConfig",
+    needed=("sequences", "motifs", "output"),
+    log=True,
+)
+def command_motif_scores(args: argparse.Namespace) -> int:
+    "Score promoters with motifs."
+    from tfbpmodeling.sequence.motifs import MotifScoresConfig, score_promoters
+
+    config = options_from(args, MotifScoresConfig)
+    table = score_promoters(config)
+    print(f"{len(table)} genes × {table.shape[1]} factors: {config.output}")
+    return 0
+
+# %% ../nbs/23_cli.ipynb #1a41b217
+@command(
+    "tfbs",
+    "train a network on labelled sequences, evaluate it, and show what it learned",
+    "--sequences sequences.txt --labels labels.txt --output_dir network",
+    options="sequence.tfbs_report:TfbsConfig",
+    needed=("sequences", "labels", "output_dir"),
+    log=True,
+)
+def command_tfbs(args: argparse.Namespace) -> int:
+    "Train, evaluate and explain a network."
+    from tfbpmodeling.sequence.tfbs_report import TfbsConfig, tfbs_to_directory
+
+    folder, found = tfbs_to_directory(options_from(args, TfbsConfig))
+    seeds = f"mean of {len(found['seeds'])} seeds" if len(found["seeds"]) > 1 else "1 seed"
+    print(f"{found['architecture']}: AUC {found['mean']['auc']:.4f}, AUPRC {found['mean']['auprc']:.4f} ({seeds})")
+    print(f"4-mers, logistic regression: AUC {found['baseline']['auc']:.4f}, AUPRC {found['baseline']['auprc']:.4f}")
+    return print_results(folder)
+
+# %% ../nbs/23_cli.ipynb #1d6371be
+@command(
+    "tfbs_scores",
+    "predicted binding of promoters by a stored network, as a column of the predictors table",
+    "--model network --sequences promoters.fa --name SPI1 --output predictors.csv",
+    options="sequence.tfbs_report:TfbsScoresConfig",
+    needed=("model", "sequences", "name", "output"),
+    log=True,
+)
+def command_tfbs_scores(args: argparse.Namespace) -> int:
+    "Score promoters with a stored network."
+    from tfbpmodeling.sequence.tfbs_report import TfbsScoresConfig, score_with_model
+
+    config = options_from(args, TfbsScoresConfig)
+    table = score_with_model(config)
+    print(f"{len(table)} genes, column {config.name}: {config.output}")
+    return 0
+
+# %% ../nbs/23_cli.ipynb #c2982df5
+@dataclasses.dataclass(frozen=True)
+class DemoConfig:
+    "Options of the demo."
+
+    output_dir: str = option("demo_results", "Folder for the generated tables and the run directory.", "output", metavar="DIR")
+    n_bootstraps: str = option("1000", "Number of bootstrap resamples.", "model", metavar="N")
+    random_state: str = option("42", "Seed of the data and of the run.", "model", metavar="SEED")
+    n_cpus: str = option("2", "Number of threads.", "output", metavar="N")
 
 
-def _version() -> str:
-    from importlib.metadata import version
+@command(
+    "demo",
+    "generate data, run the main job on it and compare with the truth",
+    "--output_dir demo_results",
+    options="cli:DemoConfig",
+    log=True,
+)
+def command_demo(args: argparse.Namespace) -> int:
+    "Generate data, run, compare with the truth."
+    from tfbpmodeling.known_truth.simulation import SimulationConfig, score_against_truth, simulate_interactions
+    from tfbpmodeling.report import run_to_directory
 
-    return f"tfbpmodeling {version('tfbpmodeling')}"
+    demo = options_from(args, DemoConfig)
+    tables = simulate_interactions(SimulationConfig(random_state=demo.random_state))
+    place = tables.save(Path(demo.output_dir) / "data", overwrite=True)
+    ptf = tables.perturbed_tfs[0]
+    given = dict(n_bootstraps=demo.n_bootstraps, random_state=demo.random_state, n_cpus=demo.n_cpus, output_dir=demo.output_dir)
+    config = Config(
+        response_file=str(place / "response.csv"), predictors_file=str(place / "predictors.csv"), perturbed_tf=ptf, overwrite=True, **given
+    )
+    folder, result = run_to_directory(config)
+    print(result.verdict)
+    for label, found in (("survivors (stages 2 and 4)", result), ("selected (stage 5)", result.selected)):
+        score = score_against_truth(found, tables.truth, ptf)
+        print(f"{label}:")
+        for word, names in (("found", score.found), ("missed", score.missed), ("false", score.false)):
+            print(f"  {word:7}{len(names):3}  {', '.join(names)}")
+    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #42d9d1b8
-COMPLETION = """# tfbpmodeling completion: eval "$(tfbpmodeling completion {shell})" in the shell's start file
-{first}_tfbpmodeling() {{
-  local current="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}" command="" words="" word
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
-    case "$word" in {commands}) command="$word"; break ;; esac
-  done
-  case "$command" in
-    "") words="{all_commands} --help --version" ;;
-{options}
-  esac
-  [[ -n "$command" && "$current" != -* ]] && words=""
-  case "$command $before" in
-{choices}
-  esac
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
-}}
-complete -o bashdefault -o default -F _tfbpmodeling tfbpmodeling
-"""
-
-
 def completion_script(shell: str) -> str:  # bash, zsh or fish
     "What a shell needs to complete this command."
     parsers = {name: make_parser(name) for name in COMMANDS}
@@ -666,7 +596,7 @@ def completion_script(shell: str) -> str:  # bash, zsh or fish
         if (c := _choices(a))
         for f in a.option_strings or [name]
     ]
-    return COMPLETION.format(
+    filled = dict(
         shell=shell,
         first="autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "",
         commands="|".join(COMMANDS),
@@ -674,6 +604,10 @@ def completion_script(shell: str) -> str:  # bash, zsh or fish
         options="\n".join(f'    {name}) words="{" ".join(f)}" ;;' for name, f in flags.items()),
         choices="\n".join(f'    "{at}") words="{" ".join(c)}" ;;' for at, c in choices),
     )
+    script = (importlib.resources.files("tfbpmodeling") / "templates" / "completion" / "bash.sh").read_text(encoding="utf-8")
+    for name, text in filled.items():
+        script = script.replace(f"@{name}@", text)
+    return script
 
 
 def _choices(action: argparse.Action) -> list[str]:
@@ -681,9 +615,9 @@ def _choices(action: argparse.Action) -> list[str]:
     shown = action.metavar if isinstance(action.metavar, str) else ""
     return shown[1:-1].split(",") if shown.startswith("{") else []
 
-
+# %% ../nbs/23_cli.ipynb #75cf1817
 def _fish_lines(name: str, parser: Parser) -> Iterator[str]:
-    about, here = COMMANDS[name][0].replace("'", ""), f"complete -c tfbpmodeling -n '__fish_seen_subcommand_from {name}'"
+    about, here = COMMANDS[name].about.replace("'", ""), f"complete -c tfbpmodeling -n '__fish_seen_subcommand_from {name}'"
     yield f"complete -c tfbpmodeling -n 'not __fish_seen_subcommand_from {' '.join(COMMANDS)}' -f -a {name} -d '{about}'"
     for action in parser._actions:
         words, takes = (
@@ -697,6 +631,12 @@ def _fish_lines(name: str, parser: Parser) -> Iterator[str]:
             yield f"{here} -f -a '{words}'"
 
 
+@command(
+    "completion",
+    "print what a shell needs to complete this command with the Tab key",
+    'bash >> ~/.bash_completion  (or, in the start file: eval "$(tfbpmodeling completion bash)")',
+    more=lambda parser: parser.add_argument("shell", metavar="{bash,zsh,fish}", help="the shell that asks"),
+)
 def command_completion(args: argparse.Namespace) -> int:
     "Print the script for a shell."
     shells = ("bash", "zsh", "fish")
