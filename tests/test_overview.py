@@ -14,7 +14,8 @@ from browser import assert_accessible, looked_at
 from examples import example_batch, no_warnings, write_reports
 
 from tfbpmodeling import overview
-from tfbpmodeling.overview import chance_pairs, clustered, effect_matrix, overview_figures, ranked, reciprocal_pairs, write_overview
+from tfbpmodeling.figures import clustered
+from tfbpmodeling.overview import chance_pairs, effect_heatmap, effect_matrix, overview_figures, ranked, reciprocal_pairs, write_overview
 
 NASTY = "<img src=x onerror=alert(1)>&\"'#%$_{{7*7}}"
 
@@ -233,6 +234,13 @@ def test_figures_of_every_size(n, seed, density, tmp_path):
     for spec in overview_figures(table, summary):
         spec.save(tmp_path)
         assert spec.caption and spec.alt and 7 <= spec.figure.get_figwidth() < 20
+
+
+@no_warnings
+def test_a_heatmap_of_one_survivor():
+    "One row and one column: nothing to put in order."
+    fig = effect_heatmap(ranked(example_batch(12, seed=1, density=0.2)[2]).iloc[:1])
+    assert fig.axes[0].get_xlim() == (-0.5, 0.5) and fig.axes[0].get_ylim() == (0.5, -0.5)
 
 
 def test_an_interval_without_width_is_no_effect(tmp_path):

@@ -23,6 +23,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from pathlib import Path
+from scipy.cluster.hierarchy import leaves_list, linkage
+from scipy.spatial.distance import pdist
 from .config import InputError
 from .design_matrix import parse_term
 from .modeling_data import ModelingData
@@ -31,7 +33,7 @@ from .modeling_data import ModelingData
 __all__ = ['BLUE', 'ORANGE', 'GREEN', 'VERMILLION', 'PURPLE', 'SKY', 'COLOURS', 'MARKERS', 'GREY', 'WIDTH', 'COEFFICIENT',
            'RESPONSE', 'STYLE', 'new_axes', 'styled', 'panel_grid', 'shown', 'term_namer', 'name_rows', 'heading',
            'and_more', 'legend_above', 'say_instead', 'draw_intervals', 'binned_means', 'skew_width', 'even_edges',
-           'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'FigureSpec', 'drawn']
+           'clustered', 'drawing_style', 'png_bytes', 'svg_text', 'save_figure', 'FigureSpec', 'drawn']
 
 # %% ../nbs/13_figures.ipynb #dd7c2261
 BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
@@ -189,6 +191,16 @@ def even_edges(x: np.ndarray, cut: float | None, n: int) -> np.ndarray:  # (n + 
     middle = float(there(cut))
     left = int(np.clip(round(n * (middle - low) / (high - low)), 1, n - 1))
     return back(np.r_[np.linspace(low, middle, left + 1), np.linspace(middle, high, n - left + 1)[1:]])
+
+# %% ../nbs/13_figures.ipynb #5a29b108
+def clustered(
+    values: np.ndarray,  # (n, k)
+) -> np.ndarray:  # (n,) order
+    "Order of the rows that puts similar ones together: average linkage of cosine distance."
+    if len(values) < 3:
+        return np.arange(len(values))
+    distance = np.nan_to_num(pdist(values, "cosine"), nan=1.0).clip(0)  # a row of zeros is like none
+    return leaves_list(linkage(distance, "average", optimal_ordering=True))
 
 # %% ../nbs/13_figures.ipynb #0a5465dd
 STYLE = {

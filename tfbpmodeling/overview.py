@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 import numpy as np
-import os
 import pandas as pd
-import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -19,12 +18,11 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from pathlib import Path
-from scipy.cluster.hierarchy import leaves_list, linkage
-from scipy.spatial.distance import pdist
+from typing import Any
 from urllib.parse import quote
 from .artifacts import replace_file
 from .config import ALL_DATA_CI_LEVEL, TOPN_CI_LEVEL, Config, listed, n_of
-from .figures import BLUE, FigureSpec, ORANGE, SKY, WIDTH, drawn, legend_above, new_axes, shown, styled
+from .figures import BLUE, FigureSpec, ORANGE, SKY, WIDTH, clustered, drawn, legend_above, new_axes, shown, styled, svg_text
 from tfbpmodeling.html import (
     Block,
     Cell,
@@ -35,6 +33,7 @@ from tfbpmodeling.html import (
     file_mark,
     funnel,
     interval,
+    joined,
     make_table,
     number,
     page_head,
@@ -43,10 +42,12 @@ from tfbpmodeling.html import (
 from .least_squares import ROBUST_LEVEL
 
 # %% auto #0
-__all__ = ['INK', 'PAGE', 'DIVERGING', 'OUTCOMES', 'standardised_effects', 'ranked', 'reciprocal_pairs', 'chance_pairs',
-           'effect_matrix', 'clustered', 'effect_heatmap', 'survivor_distribution', 'overview_figures', 'outcomes_of',
-           'batch_verdict', 'factor_cell', 'factor_table', 'left_out_table', 'pair_table', 'hub_table', 'chance_totals',
-           'advice', 'parameter_table', 'time_table', 'overview_page', 'write_overview']
+__all__ = ['INK', 'PAGE', 'DIVERGING', 'FIGURES', 'OUTCOMES', 'SURVIVOR_COLUMNS', 'FACTOR_COLUMNS', 'standardised_effects',
+           'ranked', 'reciprocal_pairs', 'chance_pairs', 'effect_matrix', 'draw_effects', 'effect_heatmap',
+           'survivor_distribution', 'overview_figures', 'outcomes_of', 'batch_verdict', 'factor_cell', 'BatchPage',
+           'batch_page', 'stage_levels', 'survivor_table', 'factor_table', 'left_out_table', 'pair_table', 'hub_table',
+           'chance_totals', 'chance_words', 'advice', 'unfinished_words', 'pairs_words', 'parameter_table',
+           'time_table', 'batch_facts', 'batch_funnel', 'overview_page', 'page_tables', 'write_overview']
 
 # %% ../nbs/18_overview.ipynb #05936edb
 def standardised_effects(
@@ -117,54 +118,13 @@ def effect_matrix(
         wide = table.pivot(index="perturbed_tf", columns="interactor", values=column).reindex_like(wide).fillna(0)
     return wide.iloc[rows, columns]
 
-
-def clustered(
-    values: np.ndarray,  # (n, k)
-) -> np.ndarray:  # (n,) order
-    "Order of the rows that puts similar ones together: average linkage of cosine distance."
-    if len(values) < 3:
-        return np.arange(len(values))
-    distance = np.nan_to_num(pdist(values, "cosine"), nan=1.0).clip(0)  # a row of zeros is like none
-    return leaves_list(linkage(distance, "average", optimal_ordering=True))
-
-# %% ../nbs/18_overview.ipynb #4f0ac303
+# %% ../nbs/18_overview.ipynb #2255e101
 INK, PAGE = "0.1", 11.4  # inches that fit the page
 DIVERGING = LinearSegmentedColormap.from_list("orange_white_blue", [ORANGE, "#f7f7f7", SKY])  # light enough for a dark mark
 
 
-def effect_heatmap(
-    table: pd.DataFrame,  # from `ranked`, at least one row
-) -> Figure:
-    "Standardised effects of all survivors, perturbed factors × interactors."
-    effects = effect_matrix(table)
-    n_rows, n_columns = effects.shape
-    cell = float(np.clip(9.8 / n_columns, 0.13, 0.3))  # inches
-    names = dict(zip(table["perturbed_tf"], table["perturbed_tf_name"])) | dict(zip(table["interactor"], table["interactor_name"]))
-    labels = [[shown(names[tf], 18) for tf in axis] for axis in (effects.index, effects.columns)]
-    size = min(8.0, cell * 72 * 0.78)  # points
-    left, top = (0.3 + max(map(len, names)) * size * 0.66 / 72 for names in labels)
-    fig, ax, scale = _heatmap_axes(n_rows * cell, n_columns * cell, left, top)
-    limit = max(2.0, float(np.quantile(table["effect"].abs().fillna(0), 0.95)))
-    _cells(ax, table, effects, limit, cell)
-    _heatmap_labels(ax, labels, size)
-    _heatmap_key(fig, limit, scale)
-    return fig
-
-
-def _heatmap_axes(height: float, width: float, left: float, top: float) -> tuple[Figure, Axes, float]:
-    "Axes of a given size in inches, with room for the names and the key above; third: how much larger than usual the key must be."
-    far = left - 0.15 if width > 7 else 0.15  # long rows are named at both ends
-    below = top - 0.15 if height > 7 else 0.15
-    wide = max(WIDTH, left + width + far)
-    scale = float(np.clip(wide / PAGE, 1, 2))
-    whole = (wide, 0.95 * scale + top + height + below)
-    fig = Figure(figsize=whole, dpi=100)
-    ax = styled(fig.add_axes([left / whole[0], below / whole[1], width / whole[0], height / whole[1]]))
-    ax.tick_params(top=True, bottom=False, labeltop=True, labelbottom=height > 7, labelright=width > 7, length=0)
-    return fig, ax, scale
-
-# %% ../nbs/18_overview.ipynb #2255e101
-def _cells(ax: Axes, table: pd.DataFrame, effects: pd.DataFrame, limit: float, cell: float) -> None:
+def draw_effects(ax: Axes, table: pd.DataFrame, effects: pd.DataFrame, limit: float, cell: float) -> None:
+    "The survivors as coloured cells with triangles; cell: the length of a side in inches, limit: where colours end."
     x, y = effects.columns.get_indexer(table["interactor"]), effects.index.get_indexer(table["perturbed_tf"])
     patches = [Rectangle((i - 0.5, j - 0.5), 1, 1) for i, j in zip(x, y)]
     cells = PatchCollection(patches, cmap=DIVERGING, norm=Normalize(-limit, limit), linewidths=0)
@@ -197,6 +157,38 @@ def _heatmap_labels(ax: Axes, labels: list[list[str]], size: float) -> None:
     ax.vlines(np.arange(0.5, len(columns) - 1), -0.5, len(rows) - 0.5, **look)
     ax.hlines(np.arange(0.5, len(rows) - 1), -0.5, len(columns) - 0.5, **look)
     ax.spines[:].set(visible=True, color="0.6", lw=0.6)
+
+# %% ../nbs/18_overview.ipynb #4f0ac303
+def effect_heatmap(
+    table: pd.DataFrame,  # from `ranked`, at least one row
+) -> Figure:
+    "Standardised effects of all survivors, perturbed factors × interactors."
+    effects = effect_matrix(table)
+    n_rows, n_columns = effects.shape
+    cell = float(np.clip(9.8 / n_columns, 0.13, 0.3))  # inches
+    names = dict(zip(table["perturbed_tf"], table["perturbed_tf_name"])) | dict(zip(table["interactor"], table["interactor_name"]))
+    labels = [[shown(names[tf], 18) for tf in axis] for axis in (effects.index, effects.columns)]
+    size = min(8.0, cell * 72 * 0.78)  # points
+    left, top = (0.3 + max(map(len, names)) * size * 0.66 / 72 for names in labels)
+    fig, ax, scale = _heatmap_axes(n_rows * cell, n_columns * cell, left, top)
+    limit = max(2.0, float(np.quantile(table["effect"].abs().fillna(0), 0.95)))
+    draw_effects(ax, table, effects, limit, cell)
+    _heatmap_labels(ax, labels, size)
+    _heatmap_key(fig, limit, scale)
+    return fig
+
+
+def _heatmap_axes(height: float, width: float, left: float, top: float) -> tuple[Figure, Axes, float]:
+    "Axes of a given size in inches, with room for the names and the key above; third: how much larger than usual the key must be."
+    far = left - 0.15 if width > 7 else 0.15  # long rows are named at both ends
+    below = top - 0.15 if height > 7 else 0.15
+    wide = max(WIDTH, left + width + far)
+    scale = float(np.clip(wide / PAGE, 1, 2))
+    whole = (wide, 0.95 * scale + top + height + below)
+    fig = Figure(figsize=whole, dpi=100)
+    ax = styled(fig.add_axes([left / whole[0], below / whole[1], width / whole[0], height / whole[1]]))
+    ax.tick_params(top=True, bottom=False, labeltop=True, labelbottom=height > 7, labelright=width > 7, length=0)
+    return fig, ax, scale
 
 # %% ../nbs/18_overview.ipynb #7378f2ae
 def _heatmap_key(fig: Figure, limit: float, scale: float) -> None:
@@ -236,6 +228,9 @@ def survivor_distribution(
     return ax
 
 # %% ../nbs/18_overview.ipynb #37dd2dfe
+FIGURES = ("heatmap", "survivor_distribution")
+
+
 def overview_figures(
     table: pd.DataFrame,  # from `ranked`
     summary: pd.DataFrame,  # summary.csv: a row for each perturbed TF
@@ -260,8 +255,8 @@ def overview_figures(
     alt = f"Heatmap of {len(table)} survivors, {n_rows} perturbed factors by {n_columns} interactors; the table of all survivors has the same numbers."
     alt_bars = f"Bar chart: {int((counts[0] == 0).sum())} factors have no survivor, the others up to {counts[0].max()}."
     return [
-        FigureSpec("heatmap", "batch", heatmap, alt, drawn(effect_heatmap, table)),
-        FigureSpec("survivor_distribution", "batch", bars, alt_bars, drawn(survivor_distribution, *counts)),
+        FigureSpec(FIGURES[0], "batch", heatmap, alt, drawn(effect_heatmap, table)),
+        FigureSpec(FIGURES[1], "batch", bars, alt_bars, drawn(survivor_distribution, *counts)),
     ]
 
 # %% ../nbs/18_overview.ipynb #c13ec47c
@@ -303,102 +298,139 @@ def batch_verdict(
 
 # %% ../nbs/18_overview.ipynb #08a11dd9
 def factor_cell(tf: str, name: str | None, link: str = "") -> Cell:
-    "A factor by its name, with the id beside it where that differs."
+    "A factor by its name, followed by the id where that differs."
     name = name or tf
     return Cell(name, None, link, tf if name != tf else "", "name")
 
-# %% ../nbs/18_overview.ipynb #50e2a301
-class _Page:
-    "The parts of the page of one batch."
 
-    def __init__(self, folder: Path, batch: dict, summary: pd.DataFrame, interactors: pd.DataFrame):
-        self.folder, self.batch, self.summary, self.survivors = folder, batch, summary, ranked(interactors)
-        self.factors, self.parameters = batch["factors"], batch.get("parameters") or {}
-        self.outcomes = outcomes_of(batch, interactors)
-        self.n = {kind: list(self.outcomes.values()).count(kind) for kind in OUTCOMES}
-        self.pairs, self.chance = reciprocal_pairs(self.survivors), chance_pairs(self.survivors)
-        self.levels = [
-            float(self.parameters.get(f"{stage}_ci_level", default))
-            for stage, default in (("all_data", ALL_DATA_CI_LEVEL), ("topn", TOPN_CI_LEVEL))
-        ]
+@dataclass(frozen=True)
+class BatchPage:
+    "What the page of one batch is made from; see `batch_page`."
+
+    folder: Path
+    batch: dict  # batch.json
+    summary: pd.DataFrame  # summary.csv: one row per factor
+    survivors: pd.DataFrame  # from `ranked`
+    outcomes: dict[str, str]  # from `outcomes_of`
+    pairs: pd.DataFrame  # from `reciprocal_pairs`
+    chance: np.ndarray  # from `chance_pairs`
+
+    @property
+    def factors(self) -> dict[str, dict]:
+        return self.batch["factors"]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return self.batch.get("parameters") or {}
+
+    @property
+    def n(self) -> dict[str, int]:
+        "Number of factors with each of the OUTCOMES."
+        return {kind: list(self.outcomes.values()).count(kind) for kind in OUTCOMES}
 
     def report(self, tf: str) -> str:
         "Link to a factor's report; empty where there is none."
         report = self.factors.get(tf, {}).get("report")
         return quote(report) if report and (self.folder / report).is_file() else ""
 
-    @property
-    def leads(self) -> str:
-        return "The name leads to the factor's report." if any(map(self.report, self.factors)) else ""
-
     def factor(self, tf: str) -> Cell:
+        "A perturbed factor with the link to its report."
         return factor_cell(tf, self.factors.get(tf, {}).get("name"), self.report(tf))
 
-    def survivor_table(self, label: str, table: pd.DataFrame, caption: str = "", short: bool = False) -> Table:
-        first, second = (f"{words}, {level:g} %" for words, level in zip(("all genes", "top N"), self.levels))
-        heads = [
-            "perturbed factor",
-            "interactor",
-            "standardised effect",
-            first,
-            second,
-            "delta R²",
-            "beyond main effects",
-            "found both ways",
-        ]
-        rows = [
-            [self.factor(r["perturbed_tf"]), factor_cell(r["interactor"], r["interactor_name"]), float(r["effect"]),
-             interval(r["all_data_low"], r["all_data_high"]), interval(r["topn_low"], r["topn_high"]), r["delta_r2"], r["beyond_main_effects"], r["both_ways"],
-             *([] if short else [interval(r["low_beside"], r["high_beside"]), r["selected"]])]
-            for r in table.to_dict("records")
-        ]  # fmt: skip
-        if short:
-            rows = [[c._replace(note="") if isinstance(c, Cell) else c for c in row] for row in rows]
-        return make_table(
-            label, heads + ([] if short else [f"beside main effects, {ROBUST_LEVEL:g} %", "selected"]), rows, caption, sort=not short
-        )
+# %% ../nbs/18_overview.ipynb #2a6ada95
+def batch_page(
+    folder: Path,  # of the batch
+    batch: dict,  # batch.json
+    summary: pd.DataFrame,  # summary.csv: one row per factor
+    interactors: pd.DataFrame,  # interactors.csv: one row per survivor
+) -> BatchPage:
+    "Rank the survivors and find the pairs."
+    table = ranked(interactors)
+    return BatchPage(folder, batch, summary, table, outcomes_of(batch, interactors), reciprocal_pairs(table), chance_pairs(table))
+
+
+def stage_levels(page: BatchPage) -> list[float]:  # of stage 2 and stage 4, in percent
+    "Levels of the intervals."
+    return [float(page.parameters.get(f"{stage}_ci_level", getattr(Config, f"{stage}_ci_level"))) for stage in ("all_data", "topn")]
+
+
+def _leads(page: BatchPage) -> str:
+    return "The name leads to the factor's report." if any(map(page.report, page.factors)) else ""
+
+# %% ../nbs/18_overview.ipynb #50e2a301
+SURVIVOR_COLUMNS = (
+    "perturbed factor",
+    "interactor",
+    "standardised effect",
+    "{first}",
+    "{second}",
+    "delta R²",
+    "beyond main effects",
+    "found both ways",
+)
+
+
+def survivor_table(
+    page: BatchPage,
+    label: str,
+    table: pd.DataFrame,  # rows of page.survivors
+    caption: str = "",
+    short: bool = False,  # for the first screen
+) -> Table:
+    "One row per survivor."
+    first, second = (f"{words}, {level:g} %" for words, level in zip(("all genes", "top N"), stage_levels(page)))
+    columns = [column.format(first=first, second=second) for column in SURVIVOR_COLUMNS]
+    rows = [_survivor_row(page, r) for r in table.to_dict("records")]
+    if short:
+        rows = [[c._replace(note="") if isinstance(c, Cell) else c for c in row[: len(columns)]] for row in rows]
+    else:
+        columns += [f"beside main effects, {ROBUST_LEVEL:g} %", "selected"]
+    return make_table(label, columns, rows, caption, sort=not short)
+
+
+def _survivor_row(page: BatchPage, r: dict) -> list:
+    both = page.factor(r["perturbed_tf"]), factor_cell(r["interactor"], r["interactor_name"])
+    stages = interval(r["all_data_low"], r["all_data_high"]), interval(r["topn_low"], r["topn_high"])
+    found = r["delta_r2"], r["beyond_main_effects"], r["both_ways"], interval(r["low_beside"], r["high_beside"]), r["selected"]
+    return [*both, float(r["effect"]), *stages, *found]
 
 # %% ../nbs/18_overview.ipynb #cafd8885
-def factor_table(page: _Page) -> Table:
+FACTOR_COLUMNS = ("factor", "outcome", "survivors", "beyond main effects", "interactors (● beyond main effects)", "selected", "kept at stage 2 → 4",
+                  "best R²", "genes it binds", "seconds")  # fmt: skip
+
+
+def factor_table(page: BatchPage) -> Table:
     "One row per factor, those with findings first."
     rows, rank = [], list(OUTCOMES)
     partners = dict(list(page.survivors.groupby("perturbed_tf", sort=False)))
     for r in page.summary.to_dict("records"):
-        tf = r["perturbed_tf"]
-        kind, mine = page.outcomes[tf], partners.get(tf, page.survivors.iloc[:0])
-        words = Cell(
-            "running" if page.factors[tf]["state"] == "running" else OUTCOMES[kind], css=f"outcome {'yes' if kind == 'found' else 'no'}"
-        )
-        kept = [cell(r[f"n_kept_{stage}"]) for stage in ("all_data", "topn")]
-        row = [page.factor(tf), words, r["n_survivors"], r["n_beyond_main_effects"], Cell(_partners(mine), css="partners"), r["n_selected"],
-               kept[0] if kept[0].value is None else kept[0]._replace(text=" → ".join(k.text for k in kept)), r["best_r2"], r["n_bound"], _seconds(r["seconds"])]  # fmt: skip
-        rows.append((rank.index(kind), -mine["beyond_main_effects"].sum(), -len(mine), row))
-    columns = [
-        "factor",
-        "outcome",
-        "survivors",
-        "beyond main effects",
-        "interactors (● beyond main effects)",
-        "selected",
-        "kept at stage 2 → 4",
-        "best R²",
-        "genes it binds",
-        "seconds",
-    ]
-    return make_table("All factors", columns, [row[-1] for row in sorted(rows, key=lambda row: row[:3])], page.leads)
+        mine, kind = partners.get(r["perturbed_tf"], page.survivors.iloc[:0]), page.outcomes[r["perturbed_tf"]]
+        place = rank.index(kind), -mine["beyond_main_effects"].sum(), -len(mine)
+        rows.append((place, _factor_row(page, r, mine, kind)))
+    return make_table("All factors", FACTOR_COLUMNS, [row for _, row in sorted(rows, key=lambda pair: pair[0])], _leads(page))
 
 
-def _partners(table: pd.DataFrame) -> str:
+def _factor_row(page: BatchPage, r: dict, mine: pd.DataFrame, kind: str) -> list:
+    tf = r["perturbed_tf"]
+    words = "running" if page.factors[tf]["state"] == "running" else OUTCOMES[kind]
+    outcome = Cell(words, css=f"outcome {'yes' if kind == 'found' else 'no'}")
+    first, last = (cell(r[f"n_kept_{stage}"]) for stage in ("all_data", "topn"))
+    kept = first if first.value is None else first._replace(text=f"{first.text} → {last.text}")
+    found = r["n_survivors"], r["n_beyond_main_effects"], Cell(_partners(mine), css="partners"), r["n_selected"]
+    return [page.factor(tf), outcome, *found, kept, r["best_r2"], r["n_bound"], _seconds(r["seconds"])]
+
+# %% ../nbs/18_overview.ipynb #104745fd
+def _partners(table: pd.DataFrame, most: int = 6) -> str:
     mark = {True: "\u00a0●", False: ""}
     names = [name + mark[beyond] for name, beyond in zip(table["interactor_name"], table["beyond_main_effects"])]
-    return listed(names, 6)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _seconds(value: float) -> Cell:
     return cell(None) if pd.isna(value) else Cell(f"{value:,.1f}", float(value), css="n")
 
 # %% ../nbs/18_overview.ipynb #5ee50e32
-def left_out_table(page: _Page) -> Table:
+def left_out_table(page: BatchPage) -> Table:
     "Failed and not applicable factors, with reasons."
     rows = []
     for kind in ("failed", "not_applicable"):
@@ -408,19 +440,20 @@ def left_out_table(page: _Page) -> Table:
             rows.append([page.factor(tf)._replace(link=""), OUTCOMES[kind], reason, Cell("report so far" if link else "", link=link)])
     return make_table("Without a result", ["factor", "outcome", "reason", "partial report"], rows)
 
-
-def pair_table(page: _Page) -> Table:
+# %% ../nbs/18_overview.ipynb #c85bb3a4
+def pair_table(page: BatchPage) -> Table:
     "The pairs found both ways, each direction with its effect."
     t, rows = page.survivors, []
     for p in page.pairs.itertuples():
         a, b = t.loc[p.first], t.loc[p.second]
-        rows.append([page.factor(a["perturbed_tf"]), float(a["effect"]), page.factor(b["perturbed_tf"]), float(b["effect"]),
-                     Cell(("neither", "one way", "both ways")[p.n_beyond], css="yes" if p.n_beyond == 2 else ""), bool(np.sign(a["effect"]) == np.sign(b["effect"]))])  # fmt: skip
+        beyond = Cell(("neither", "one way", "both ways")[p.n_beyond], css="yes" if p.n_beyond == 2 else "")
+        same = bool(np.sign(a["effect"]) == np.sign(b["effect"]))
+        rows.append([page.factor(a["perturbed_tf"]), float(a["effect"]), page.factor(b["perturbed_tf"]), float(b["effect"]), beyond, same])
     columns = ["A", "effect when A is perturbed", "B", "effect when B is perturbed", "beyond main effects", "same sign"]
     return make_table("Found both ways", columns, rows, "Standardised effects.")
 
 # %% ../nbs/18_overview.ipynb #aff28c14
-def hub_table(page: _Page, most: int = 10) -> Table:
+def hub_table(page: BatchPage, most: int = 10) -> Table:
     "Interactors found with three factors or more."
     groups = page.survivors.groupby("interactor", sort=False)
     hubs = groups.agg(
@@ -444,61 +477,55 @@ def chance_totals(
     mean, error, found = (pd.to_numeric(rows[c]).astype(float) for c in ("null_survivors", "null_survivors_error", "n_survivors"))
     return mean.sum(), math.sqrt((error**2).sum(min_count=len(error))), int(found.sum()), len(rows)
 
-
-def _chance_words(page: _Page) -> str:
+# %% ../nbs/18_overview.ipynb #30c30bfa
+def chance_words(page: BatchPage) -> str:
+    "How many survivors chance gives, in words."
     totals = chance_totals(page.summary)
     if totals is None:
         return "nothing corrects for their number, so some survivors are expected by chance (--null_permutations counts them)."
     mean, error, found, n = totals
     k = int(page.parameters.get("null_permutations") or 0)
     if mean == 0 and k:  # a bound, not a zero: the rule of three
-        words = f"with the response permuted {n_of(k, 'time')}, none survived in any of {n_of(n, 'factor')}: at 95 %, fewer than {number(3 / k)} are expected by chance, against {found:,} found"
+        none = f"with the response permuted {n_of(k, 'time')}, none survived in any of {n_of(n, 'factor')}"
+        words = f"{none}: at 95 %, fewer than {number(3 / k)} are expected by chance, against {found:,} found"
         return words + (f", an empirical false discovery rate below {number(min(1.0, 3 / k / found))}." if found else ".")
     spread = "" if math.isnan(error) else f" ± {number(error)}"
     rate = "" if math.isnan(error) or mean >= found else f" ± {number(error / found)}"
     words = f"with the response permuted, {number(mean)}{spread} survivors are expected by chance over {n_of(n, 'factor')}, against {found:,} found"
     return words + (f": an empirical false discovery rate of {number(min(1.0, mean / found))}{rate}." if found else ".")
 
-
-def advice(page: _Page) -> list[tuple[str, str]]:
+# %% ../nbs/18_overview.ipynb #6deae13f
+def advice(page: BatchPage) -> list[tuple[str, str]]:
     "How sure, and what next: each a lead and the rest of the sentence."
-    n, tested = page.n, int(pd.to_numeric(page.summary["n_terms"]).sum())
-    ran, says = n["found"] + n["nothing"], []
+    n, ran, says = page.n, page.n["found"] + page.n["nothing"], []
+    tested = f"{n_of(int(pd.to_numeric(page.summary['n_terms']).sum()), 'term')} of {n_of(ran, 'factor')} were tested"
     if n["found"]:
-        says.append(("How sure?", f"Stages 4 and 5 look at the genes of stage 2 again: consistency, not confirmation. {n_of(tested, 'term')} of {n_of(ran, 'factor')} "
-                     f"were tested and {_chance_words(page)}"))  # fmt: skip
+        rest = f"Stages 4 and 5 look at the genes of stage 2 again: consistency, not confirmation. {tested} and {chance_words(page)}"
+        says.append(("How sure?", rest))
     if len(page.pairs):
-        both = page.pairs.head(3)
-        names = ", ".join(" and ".join(page.survivors.loc[i, ["perturbed_tf_name", "interactor_name"]]) for i in both["first"])
-        more = f" and {n_of(len(page.pairs) - 3, 'more pair')}" if len(page.pairs) > 3 else ""
-        says.append(
-            (
-                "Look first",
-                f"at what was found both ways, in two experiments: {names}{more} (chance gives about {page.chance.mean():.0f}); then at the surest below.",
-            )
-        )
+        says.append(("Look first", _first_pairs(page)))
     elif n["found"]:
-        says.append(
-            ("Look first", "at the surest below: open a factor's report and see whether its lines part in the figure of the interaction.")
-        )
+        rest = "at the surest below: open a factor's report and see whether its lines part in the figure of the interaction."
+        says.append(("Look first", rest))
     elif ran:
-        says.append(
-            (
-                "Nothing found is a result.",
-                f"{n_of(tested, 'term')} of {n_of(ran, 'factor')} were tested. It does not show that there is no interaction. Each report shows what came nearest.",
-            )
-        )
+        rest = f"{tested}. It does not show that there is no interaction. Each report shows what came nearest."
+        says.append(("Nothing found is a result.", rest))
     if n["failed"]:
-        says.append(
-            (
-                f"{n_of(n['failed'], 'factor')} failed.",
-                "“Without a result” says why. The same command with --retry_failed runs what failed again and keeps the rest.",
-            )
-        )
+        rest = "“Without a result” says why. The same command with --retry_failed runs what failed again and keeps the rest."
+        says.append((f"{n_of(n['failed'], 'factor')} failed.", rest))
     return says
 
+
+def _first_pairs(page: BatchPage) -> str:
+    pairs = (page.survivors.loc[i, ["perturbed_tf_name", "interactor_name"]] for i in page.pairs["first"].head(3))
+    names, left = ", ".join(map(" and ".join, pairs)), len(page.pairs) - 3
+    more = f" and {n_of(left, 'more pair')}" if left > 0 else ""
+    by_chance = f"(chance gives about {page.chance.mean():.0f})"
+    return f"at what was found both ways, in two experiments: {names}{more} {by_chance}; then at the surest below."
+
 # %% ../nbs/18_overview.ipynb #7fb4fbeb
-def _banner(page: _Page) -> str:
+def unfinished_words(page: BatchPage) -> str:
+    "That the batch has not ended; empty where it has."
     left, total = page.n["waiting"], len(page.factors)
     if page.batch["status"] == "running":
         return f"This batch is still running: {total - left} of {n_of(total, 'factor')} have ended. Load the page again to see more."
@@ -509,7 +536,8 @@ def _banner(page: _Page) -> str:
     )
 
 
-def _pairs_words(page: _Page) -> str:
+def pairs_words(page: BatchPage) -> str:
+    "How many pairs were found both ways, and how many chance gives."
     t = page.survivors
     ran = {tf for tf, kind in page.outcomes.items() if kind in ("found", "nothing")}
     could = int(t["interactor"].isin(ran).sum())
@@ -524,19 +552,25 @@ def _pairs_words(page: _Page) -> str:
     )
 
 # %% ../nbs/18_overview.ipynb #4eb48c29
-def parameter_table(page: _Page) -> Table:
+def parameter_table(page: BatchPage) -> Table:
     "Options of the batch beside their defaults."
     default = Config().to_dict()
     rows = [[name, "" if v is None else str(v), v != default[name] if name in default else ""] for name, v in page.parameters.items()]
     return make_table("Parameters", ["option", "value", "changed"], rows, sort=False)
 
-
-def time_table(page: _Page) -> Table:
+# %% ../nbs/18_overview.ipynb #97735d1e
+def time_table(page: BatchPage) -> Table:
     "How long the batch took, and how many fits it made in a second."
     batch, seconds = page.batch, pd.to_numeric(page.summary["seconds"]).sum()
-    rows = [["started", batch.get("started")], ["ended", batch.get("ended")], ["from start to end", _elapsed(batch)], ["all factors together", _duration(seconds)],
-            ["factors at once", batch.get("n_jobs")], ["lasso fits per second", batch.get("fits_per_second")]]  # fmt: skip
-    return make_table("Time", ["what", "value"], [[what, Cell(cell(v).text)] for what, v in rows], sort=False)
+    times = {
+        "started": batch.get("started"),
+        "ended": batch.get("ended"),
+        "from start to end": _elapsed(batch),
+        "all factors together": _duration(seconds),
+        "factors at once": batch.get("n_jobs"),
+        "lasso fits per second": batch.get("fits_per_second"),
+    }
+    return make_table("Time", ["what", "value"], [[what, Cell(cell(v).text)] for what, v in times.items()], sort=False)
 
 
 def _elapsed(batch: dict) -> str | None:
@@ -549,43 +583,63 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
-
-def _facts(page: _Page) -> Block:
+# %% ../nbs/18_overview.ipynb #c906e0b2
+def batch_facts(page: BatchPage) -> Block:
+    "Seed, bootstraps, inputs and speed in a line."
     files = [(i["option"].removesuffix("_file"), file_mark(i["path"], i["sha256"])) for i in page.batch["inputs"]]
     if len(files) > 3:
         files = [*files[:2], ("and", f"{len(files) - 2} more inputs")]
     bootstraps, speed = (cell(v).text for v in (page.parameters.get("n_bootstraps"), page.batch.get("fits_per_second")))
     return facts_line([("seed", page.batch["seed"]), ("bootstraps", bootstraps), *files, ("fits per second", speed)])
 
-# %% ../nbs/18_overview.ipynb #119b789d
-def overview_page(
-    page: _Page,
-    figures: list[FigureSpec],  # of `overview_figures`
-) -> str:
-    "The page as HTML."
-    t, words = page.survivors, f"Surest of {n_of(len(page.survivors), 'survivor')}, those beyond main effects first. {page.leads}"
-    heatmap, distribution = figures or (None, None)
-    title = n_of(len(page.factors), "perturbed factor")
-    inputs = [[i["option"], i["path"], i["sha256"]] for i in page.batch["inputs"]]
-    values = dict(
-        title=title, version=page.batch["version"], banner=_banner(page),
-        head=page_head("Which factors change what each perturbed factor does?", title, batch_verdict(page.batch, t)),
-        counts=_counts(page), advice=advice(page), facts=_facts(page), top=page.survivor_table("Surest survivors", t.head(8), words, short=True),
-        heatmap=heatmap, wide=heatmap and heatmap.figure.get_figwidth() > PAGE, distribution=distribution,
-        pairs=pair_table(page), pairs_words=_pairs_words(page), hubs=hub_table(page),
-        factors=factor_table(page), survivors=page.survivor_table("All survivors", t), left_out=left_out_table(page),
-        parameters=parameter_table(page), inputs=make_table("Inputs", ["option", "file", "SHA-256"], inputs, sort=False), times=time_table(page),
-        files=[f for f in ("summary.csv", "interactors.csv", "batch.json") if (page.folder / f).is_file()],
-    )  # fmt: skip
-    return rendered("overview/index.html.j2", values)
 
-
-def _counts(page: _Page) -> Block:
+def batch_funnel(page: BatchPage) -> Block:
     "What became of the factors, and what was found."
     t = page.survivors
     found = [(len(t), "survivors"), (t["selected"].sum(), "selected"), (t["beyond_main_effects"].sum(), "beyond main effects")]
     states = [Step(page.n[kind], words, found=kind == "found") for kind, words in OUTCOMES.items()]
     return funnel(states + [Step(int(n), words, found=True) for n, words in found])
+
+# %% ../nbs/18_overview.ipynb #119b789d
+def overview_page(
+    page: BatchPage,
+    figures: list[FigureSpec],  # of `overview_figures`
+) -> str:
+    "The page as HTML."
+    title, files = n_of(len(page.factors), "perturbed factor"), ("summary.csv", "interactors.csv", "batch.json")
+    heatmap, distribution = figures or (None, None)
+    values = {
+        "title": title,
+        "version": page.batch["version"],
+        "head": page_head("Which factors change what each perturbed factor does?", title, batch_verdict(page.batch, page.survivors)),
+        "banner": unfinished_words(page),
+        "counts": batch_funnel(page),
+        "advice": advice(page),
+        "facts": batch_facts(page),
+        "heatmap": heatmap,
+        "wide": heatmap and heatmap.figure.get_figwidth() > PAGE,
+        "distribution": distribution,
+        "pairs_words": pairs_words(page),
+        "files": [f for f in files if (page.folder / f).is_file()],
+    }
+    return rendered("overview/index.html.j2", values | page_tables(page))
+
+
+def page_tables(page: BatchPage) -> dict[str, Table]:
+    "The tables of the page by the names that the template uses."
+    t, inputs = page.survivors, [[i["option"], i["path"], i["sha256"]] for i in page.batch["inputs"]]
+    words = f"Surest of {n_of(len(t), 'survivor')}, those beyond main effects first. {_leads(page)}"
+    return {
+        "top": survivor_table(page, "Surest survivors", t.head(8), words, short=True),
+        "pairs": pair_table(page),
+        "hubs": hub_table(page),
+        "factors": factor_table(page),
+        "survivors": survivor_table(page, "All survivors", t),
+        "left_out": left_out_table(page),
+        "parameters": parameter_table(page),
+        "inputs": make_table("Inputs", ["option", "file", "SHA-256"], inputs, sort=False),
+        "times": time_table(page),
+    }
 
 # %% ../nbs/18_overview.ipynb #68c21661
 def write_overview(
@@ -596,8 +650,8 @@ def write_overview(
 ) -> Path:  # folder/index.html
     "Write the overview page of a batch, and its figures into plots/."
     folder = Path(folder)
-    page = _Page(folder, batch, summary, interactors)
-    figures = overview_figures(page.survivors, summary, page.levels[0])
+    page = batch_page(folder, batch, summary, interactors)
+    figures = overview_figures(page.survivors, summary, stage_levels(page)[0])
     _save_plots(folder, figures)
     replace_file(folder / "index.html", overview_page(page, figures))
     return folder / "index.html"
@@ -605,12 +659,11 @@ def write_overview(
 
 def _save_plots(folder: Path, figures: list[FigureSpec]) -> None:
     "Each file whole or not at all; those of an earlier batch that no longer hold are removed."
-    plots, half = folder / "plots", folder / ".plots.half"
+    plots = folder / "plots"
     plots.mkdir(exist_ok=True)
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir()
     for figure in figures:
-        figure.save(half)
-    for name in ("heatmap.png", "heatmap.svg", "survivor_distribution.png", "survivor_distribution.svg"):
-        os.replace(half / name, plots / name) if figures else (plots / name).unlink(missing_ok=True)
-    half.rmdir()
+        replace_file(plots / f"{figure.name}.png", figure.png)
+        replace_file(plots / f"{figure.name}.svg", svg_text(figure.figure))
+    for name in () if figures else FIGURES:
+        for ending in ("png", "svg"):
+            (plots / f"{name}.{ending}").unlink(missing_ok=True)
