@@ -39,7 +39,7 @@ def occlusion(
             hidden[start : start + width] += 1
     return X.numpy() * (falls / hidden)[:, None, :]
 
-
+# %% ../../nbs/sequence/63_explanation.ipynb #e92227e0
 def attribute(
     model,  # torch module: (n, 4, length) -> (n, n_outputs)
     X: np.ndarray,  # (n, 4, length)

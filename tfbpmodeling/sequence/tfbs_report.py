@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from pathlib import Path
 from sklearn.metrics import roc_auc_score
 from typing import NamedTuple
-from ..artifacts import manifest, versions, write_json
+from ..artifacts import manifest, versions, write_json, write_rows
 from ..config import InputError, check_options, option
 from ..figures import FigureSpec, WIDTH, drawing_style
 from ..html import Block, block_table
@@ -256,23 +256,20 @@ def write_results(
     save_model(kept.model, config.architecture, data.length, folder, seed=kept.seed, epoch=kept.kept_epoch, parameters=n_parameters)
     columns = {"sequence": split.test + 1, "label": evaluation.labels, "probability": evaluation.by_seed[kept.seed]}
     columns |= {"mean_probability": np.mean(list(evaluation.by_seed.values()), axis=0), "baseline_probability": evaluation.baseline}
-    _write(folder / "predictions.csv", pd.DataFrame(columns).sort_values("sequence"))
-    _write(folder / "history.csv", pd.concat([t.history.assign(seed=t.seed) for t in trained]))
-    _write(
+    write_rows(folder / "predictions.csv", pd.DataFrame(columns).sort_values("sequence"))
+    write_rows(folder / "history.csv", pd.concat([t.history.assign(seed=t.seed) for t in trained]))
+    write_rows(
         folder / "seqlets.csv",
         explanation.seqlets.assign(sequence=explanation.rows[explanation.seqlets["example"].astype(int)] + 1).drop(columns="example"),
     )
-    _write(folder / "matches.csv", explanation.matches)
+    write_rows(folder / "matches.csv", explanation.matches)
     if explanation.learned is not None:
-        rows = "\n".join(" ".join(f"{v:.6f}" for v in column) for column in explanation.learned.T)
-        head = (
-            f"MEME version 4\n\nALPHABET= ACGT\n\nMOTIF learned\nletter-probability matrix: alength= 4 w= {explanation.learned.shape[1]}\n"
-        )
-        (folder / "learned.meme").write_text(f"{head}{rows}\n", encoding="utf-8")
+        (folder / "learned.meme").write_text(_meme_text(explanation.learned), encoding="utf-8")
 
 
-def _write(path: Path, table: pd.DataFrame) -> None:
-    table.to_csv(path, index=False, lineterminator="\n")
+def _meme_text(learned: np.ndarray) -> str:
+    head = f"MEME version 4\n\nALPHABET= ACGT\n\nMOTIF learned\nletter-probability matrix: alength= 4 w= {learned.shape[1]}\n"
+    return head + "\n".join(" ".join(f"{v:.6f}" for v in column) for column in learned.T) + "\n"
 
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #c13042b5
 def _two(name: str, caption: str, alt: str, *draw: Callable) -> FigureSpec:
@@ -328,7 +325,7 @@ def curve_figures(evaluation: Evaluation) -> list[FigureSpec]:
     )
     return [curves, counts]
 
-
+# %% ../../nbs/sequence/64_tfbs_report.ipynb #8bcc3a00
 def learned_word(
     learned: np.ndarray | None,  # (4, width) probabilities
 ) -> str:
@@ -415,7 +412,7 @@ def matches_block(
         words,
     )
 
-
+# %% ../../nbs/sequence/64_tfbs_report.ipynb #70e67675
 def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
     "One sentence: how well, beside the baseline, and what was learned."
     auc, base = (roc_auc_score(evaluation.labels, p) for p in evaluation.predicted.values())
@@ -504,7 +501,7 @@ class TfbsScoresConfig:
         check_options(self)
         check_table_name(self.output)
 
-
+# %% ../../nbs/sequence/64_tfbs_report.ipynb #7dbda932
 def score_with_model(
     config: TfbsScoresConfig,
 ) -> pd.DataFrame:  # the table as written
