@@ -10,19 +10,17 @@ from sklearn.metrics import roc_auc_score
 from tfbpmodeling.artifacts import read_run
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
+from tfbpmodeling.known_truth.simulation import draw_site, plant, random_sequences
 from tfbpmodeling.sequence.motifs import (
     COMPLEMENT,
     EPSILON,
     best_p_value,
-    draw_site,
     letter_background,
     letter_codes,
     log_ratios,
     motif_scores,
     name_factors,
     one_hot,
-    plant,
-    random_sequences,
     read_fasta,
     read_motifs,
     read_sequences,

@@ -413,7 +413,8 @@ def command_notebook(args: argparse.Namespace) -> int:
 )
 def command_motif_activity(args: argparse.Namespace) -> int:
     "Activities of factors over several conditions."
-    from tfbpmodeling.activity.activity_report import MotifActivityConfig, motif_activity_to_directory
+    from tfbpmodeling.activity.activity_report import motif_activity_to_directory
+    from tfbpmodeling.activity.activity_result import MotifActivityConfig
 
     folder, facts = motif_activity_to_directory(options_from(args, MotifActivityConfig))
     print(facts["verdict"])

@@ -26,7 +26,7 @@ from pathlib import Path
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import pdist
 from .config import InputError
-from .design_matrix import parse_term
+from .config import parse_term
 from .modeling_data import ModelingData
 
 # %% auto #0

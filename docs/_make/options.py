@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from tfbpmodeling.activity.activity_report import MotifActivityConfig
+from tfbpmodeling.activity.activity_result import MotifActivityConfig
 from tfbpmodeling.activity.activity_simulation import ActivityConfig
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config

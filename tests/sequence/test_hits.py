@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tfbpmodeling.cli import main
+from tfbpmodeling.known_truth.simulation import plant, random_sequences
 from tfbpmodeling.modeling_data import read_table
 from tfbpmodeling.sequence.annotations import (
     count_annotations,
@@ -16,18 +17,7 @@ from tfbpmodeling.sequence.annotations import (
     resolve_overlaps,
     spacing_profile,
 )
-from tfbpmodeling.sequence.motifs import (
-    COMPLEMENT,
-    EPSILON,
-    best_p_value,
-    find_hits,
-    match_motifs,
-    motif_scores,
-    one_hot,
-    plant,
-    random_sequences,
-    read_motifs,
-)
+from tfbpmodeling.sequence.motifs import COMPLEMENT, EPSILON, best_p_value, find_hits, match_motifs, motif_scores, one_hot, read_motifs
 
 memelite = pytest.importorskip("memelite", reason="make test-sequence installs it")
 EVEN = np.full(4, 0.25)

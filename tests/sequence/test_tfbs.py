@@ -10,11 +10,13 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
+from tfbpmodeling.known_truth.simulation import plant, random_sequences
 from tfbpmodeling.modeling_data import read_table
 from tfbpmodeling.sequence.explanation import annotate_seqlets, attribute, average_seqlet, find_seqlets, occlusion
-from tfbpmodeling.sequence.motifs import match_motifs, one_hot, plant, random_sequences
+from tfbpmodeling.sequence.motifs import match_motifs, one_hot
 from tfbpmodeling.sequence.network import (
     WORD,
+    Schedule,
     baseline_probabilities,
     build_model,
     evaluate,
@@ -134,7 +136,7 @@ def test_the_same_seed_the_same_network_and_no_global_seed(generated):
     state = torch.random.get_rng_state()
     again = train(one_hot(data.sequences), data.labels, split, seed=1)
     assert (torch.random.get_rng_state() == state).all() and again.history.equals(trained.history)
-    other = train(one_hot(data.sequences), data.labels, split, seed=2, epochs=2)
+    other = train(one_hot(data.sequences), data.labels, split, seed=2, schedule=Schedule(epochs=2))
     assert not other.history.equals(trained.history.head(2)) and len(other.history) == 2
 
 
@@ -142,7 +144,7 @@ def test_early_stopping_keeps_the_best_epoch(generated):
     data, _, split, _ = generated
     X = one_hot(data.sequences)
     labels = np.random.default_rng(0).permutation(data.labels)  # nothing to learn: the validation loss soon rises
-    stopped = train(X, labels, split, seed=1, patience=2, epochs=40)
+    stopped = train(X, labels, split, seed=1, schedule=Schedule(patience=2, epochs=40))
     losses = stopped.history["validation_loss"].to_numpy()
     assert len(losses) < 40 and stopped.kept_epoch == losses.argmin() + 1 == len(losses) - 2
     p = probabilities(predict_log_odds(stopped.model, X[split.validation]))

@@ -21,7 +21,8 @@ __all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'INTERACTOR_COLUMN
            'gene_ids', 'tf_names', 'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns',
            'signal_scale', 'realised_r2', 'noise_level', 'simulate_response', 'InteractionData',
            'simulate_interactions', 'read_truth', 'TruthScore', 'HasSurvivors', 'HasSelected', 'score_against_truth',
-           'known_score', 'small_tables', 'example_factors', 'example_batch', 'write_reports']
+           'known_score', 'small_tables', 'example_factors', 'example_batch', 'write_reports', 'random_sequences',
+           'draw_site', 'plant']
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -550,3 +551,32 @@ def write_reports(
             (folder / factor["report"]).write_text("<p>a report</p>")
     for name in ("summary.csv", "interactors.csv"):
         (folder / name).write_text("")
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #128d6cd4
+def random_sequences(
+    n: int,
+    length: int,
+    rng: np.random.Generator,
+    gc: float = 0.5,  # share of G and C
+) -> list[str]:
+    "Independent letters."
+    chances = [(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]
+    codes = rng.choice(4, size=(n, length), p=chances)
+    return ["".join(row) for row in np.array(list("ACGT"))[codes]]
+
+
+def draw_site(
+    motif: np.ndarray,  # (4, width)
+    rng: np.random.Generator,
+) -> str:
+    "A site: one letter for each position with the motif's probabilities."
+    return "".join(rng.choice(list("ACGT"), p=column) for column in motif.T)
+
+
+def plant(
+    sequence: str,
+    site: str,
+    start: int,
+) -> str:
+    "The sequence with the site in place of what was there."
+    return sequence[:start] + site + sequence[start + len(site) :]

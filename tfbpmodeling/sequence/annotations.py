@@ -23,9 +23,9 @@ from ..figures import BLUE, GREEN, GREY, ORANGE, VERMILLION, WIDTH, drawing_styl
 
 # %% auto #0
 __all__ = ['LETTERS', 'annotation_columns', 'count_annotations', 'pairwise_annotations', 'pairwise_annotations_spacing',
-           'spacing_profile', 'resolve_overlaps', 'hit_annotations', 'score_hits', 'motif_axes',
-           'plot_hit_attributions', 'plot_annotation_counts', 'plot_pair_heatmap', 'plot_spacing',
-           'information_content', 'plot_logo']
+           'resolve_overlaps', 'hit_annotations', 'score_hits', 'motif_axes', 'plot_hit_attributions',
+           'plot_annotation_counts', 'plot_pair_heatmap', 'spacing_profile', 'plot_spacing', 'information_content',
+           'plot_logo']
 
 # %% ../../nbs/sequence/61_annotations.ipynb #b78bcb64
 def annotation_columns(
@@ -202,7 +202,7 @@ def pairwise_annotations_spacing(
         found.append(np.unique(code, return_counts=True))
     return _as_type(_cube(*_added(found), n, max_distance), dtype)
 
-
+# %% ../../nbs/sequence/61_annotations.ipynb #972a4f13
 def _overlap(example, start, end, left, right, gap) -> InputError:
     i = int(np.flatnonzero(gap < 0)[0])
     a, b = left[i], right[i]
@@ -237,17 +237,6 @@ def _cube(code: np.ndarray, count: np.ndarray, n: int, max_distance: int) -> spa
     cube = sparse.coo_array((count, (a, b, gap)), shape=(n, n, max_distance))
     cube.has_canonical_format = True  # codes are sorted, and each is there once
     return cube
-
-# %% ../../nbs/sequence/61_annotations.ipynb #fc3f38c4
-def spacing_profile(
-    spacing: sparse.coo_array,  # of pairwise_annotations_spacing
-    a: int,
-    b: int,
-) -> np.ndarray:  # (max_distance,) counts at each gap
-    "The counts of one pair."
-    first, second, gap = spacing.coords
-    chosen = (first == a) & (second == b)
-    return np.bincount(gap[chosen], spacing.data[chosen], minlength=spacing.shape[2]).astype(spacing.dtype)
 
 # %% ../../nbs/sequence/61_annotations.ipynb #ee78d83a
 def resolve_overlaps(
@@ -399,6 +388,17 @@ def _similar_rows(values: np.ndarray) -> np.ndarray:
     unit = centred / np.where(length == 0, 1, length)
     return leaves_list(linkage(unit, "average", metric="euclidean"))  # |u - v|² = 2 (1 - correlation)
 
+# %% ../../nbs/sequence/61_annotations.ipynb #fc3f38c4
+def spacing_profile(
+    spacing: sparse.coo_array,  # of pairwise_annotations_spacing
+    a: int,
+    b: int,
+) -> np.ndarray:  # (max_distance,) counts at each gap
+    "The counts of one pair."
+    first, second, gap = spacing.coords
+    chosen = (first == a) & (second == b)
+    return np.bincount(gap[chosen], spacing.data[chosen], minlength=spacing.shape[2]).astype(spacing.dtype)
+
 # %% ../../nbs/sequence/61_annotations.ipynb #3239f556
 def plot_spacing(
     spacing: sparse.coo_array,  # of pairwise_annotations_spacing with symmetric=False; or symmetric
@@ -438,7 +438,7 @@ def information_content(
     logs = np.log2(motif, where=motif > 0, out=np.zeros_like(motif))
     return motif * (2 + (motif * logs).sum(axis=0))
 
-
+# %% ../../nbs/sequence/61_annotations.ipynb #e229b6a0
 def _letter(letter: str) -> Path:
     "The outline of a letter in the unit square."
     path = TextPath((0, 0), letter, size=1, prop=FontProperties(family="DejaVu Sans", weight="bold"))
@@ -497,7 +497,7 @@ def plot_logo(
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
 
-
+# %% ../../nbs/sequence/61_annotations.ipynb #3a638c92
 def _bars(ax: Axes, annotations: pd.DataFrame, top: float, step: float) -> float:
     "Draw bars in as many lanes as their names need; returns the lowest height."
     ends = []  # position up to which each lane is taken

@@ -29,8 +29,8 @@ log = logging.getLogger("tfbpmodeling")
 __all__ = ['log', 'COMPLEMENT', 'IUPAC', 'EPSILON', 'GRID', 'HIT_COLUMNS', 'SCORES', 'need_extra', 'text_lines', 'read_motifs',
            'read_fasta', 'read_sequences', 'Letters', 'letter_codes', 'one_hot', 'letter_background', 'log_ratios',
            'number_words', 'word_tables', 'sum_of_products', 'largest_sum', 'scan_scores', 'ScoreTable', 'score_table',
-           'best_p_value', 'find_hits', 'match_motifs', 'motif_scores', 'name_factors', 'random_sequences', 'draw_site',
-           'plant', 'MotifScoresConfig', 'check_table_name', 'score_promoters', 'write_predictors']
+           'best_p_value', 'find_hits', 'match_motifs', 'motif_scores', 'name_factors', 'MotifScoresConfig',
+           'check_table_name', 'score_promoters', 'write_predictors']
 
 # %% ../../nbs/sequence/60_motifs.ipynb #b452e4e6
 def need_extra(
@@ -60,6 +60,42 @@ def text_lines(
     except (OSError, EOFError, zlib.error) as e:
         raise InputError(f"{what} {path} cannot be read ({getattr(e, 'strerror', None) or e}): check the path") from None
 
+# %% ../../nbs/sequence/60_motifs.ipynb #ba9eee64
+def _probabilities(rows: list[list[str]], name: str, line: int, where: str) -> np.ndarray:
+    try:
+        matrix = np.array([[float(word) for word in row] for row in rows]).T
+    except ValueError:
+        matrix = np.empty(0)
+    if matrix.ndim != 2 or matrix.shape[0] != 4 or not matrix.shape[1]:
+        raise InputError(f"{where}: motif {name!r} (line {line}) is not a matrix of four numbers for each position")
+    total = matrix.sum(axis=0)
+    if not np.isfinite(matrix).all() or (matrix < 0).any() or (total <= 0).any():
+        raise InputError(f"{where}: motif {name!r} (line {line}) has a negative number or an empty position")
+    return matrix / total
+
+
+def _meme(lines: list[tuple[int, str]], where: str):
+    "yields (name, line, rows)"
+    alphabet = next((line.split("=")[1].strip() for _, line in lines if line.startswith("ALPHABET=")), "ACGT")
+    if alphabet != "ACGT":
+        raise InputError(f"{where} has the alphabet {alphabet}: motifs of DNA (ACGT) are needed")
+    at = 0
+    while at < len(lines):
+        number, line = lines[at]
+        at += 1
+        if not line.startswith("MOTIF"):
+            continue
+        name = " ".join(line.split()[1:]) or str(number)
+        while at < len(lines) and not lines[at][1].startswith(("letter-probability matrix", "MOTIF")):
+            at += 1
+        width = re.search(r"\bw=\s*(\d+)", lines[at][1]) if at < len(lines) else None
+        if width is None:
+            raise InputError(f"{where}: motif {name!r} (line {number}) has no 'letter-probability matrix: … w= WIDTH' line")
+        n = int(width.group(1))
+        rows = [line.split() for _, line in lines[at + 1 : at + 1 + n]]
+        yield name, number, rows if len(rows) == n else []
+        at += 1 + n
+
 # %% ../../nbs/sequence/60_motifs.ipynb #97e6927d
 def read_motifs(
     path: str | Path,  # MEME, JASPAR or TRANSFAC; may end in .gz
@@ -85,43 +121,7 @@ def read_motifs(
         raise InputError(f"{where} holds no motif")
     return motifs
 
-
-def _probabilities(rows: list[list[str]], name: str, line: int, where: str) -> np.ndarray:
-    try:
-        matrix = np.array([[float(word) for word in row] for row in rows]).T
-    except ValueError:
-        matrix = np.empty(0)
-    if matrix.ndim != 2 or matrix.shape[0] != 4 or not matrix.shape[1]:
-        raise InputError(f"{where}: motif {name!r} (line {line}) is not a matrix of four numbers for each position")
-    total = matrix.sum(axis=0)
-    if not np.isfinite(matrix).all() or (matrix < 0).any() or (total <= 0).any():
-        raise InputError(f"{where}: motif {name!r} (line {line}) has a negative number or an empty position")
-    return matrix / total
-
 # %% ../../nbs/sequence/60_motifs.ipynb #95928964
-def _meme(lines: list[tuple[int, str]], where: str):
-    "yields (name, line, rows)"
-    alphabet = next((line.split("=")[1].strip() for _, line in lines if line.startswith("ALPHABET=")), "ACGT")
-    if alphabet != "ACGT":
-        raise InputError(f"{where} has the alphabet {alphabet}: motifs of DNA (ACGT) are needed")
-    at = 0
-    while at < len(lines):
-        number, line = lines[at]
-        at += 1
-        if not line.startswith("MOTIF"):
-            continue
-        name = " ".join(line.split()[1:]) or str(number)
-        while at < len(lines) and not lines[at][1].startswith(("letter-probability matrix", "MOTIF")):
-            at += 1
-        width = re.search(r"\bw=\s*(\d+)", lines[at][1]) if at < len(lines) else None
-        if width is None:
-            raise InputError(f"{where}: motif {name!r} (line {number}) has no 'letter-probability matrix: … w= WIDTH' line")
-        n = int(width.group(1))
-        rows = [line.split() for _, line in lines[at + 1 : at + 1 + n]]
-        yield name, number, rows if len(rows) == n else []
-        at += 1 + n
-
-
 def _jaspar(lines: list[tuple[int, str]], where: str):
     "yields (name, line, rows)"
     starts = [k for k, (_, line) in enumerate(lines) if line.startswith(">")]
@@ -339,7 +339,7 @@ def word_tables(
         tables.append(sums)
     return np.array(tables)
 
-
+# %% ../../nbs/sequence/60_motifs.ipynb #170175c2
 @compiled
 def sum_of_products(words, offsets, width, tables, out):  # tables (n_blocks, 3125) of 2**LLR; adds to out (n_sequences,)
     "Sum of 2**LLR over the windows of each sequence."
@@ -468,7 +468,7 @@ def _loose(motifs: Mapping[str, np.ndarray], tables: Mapping[str, ScoreTable], t
             needed.append(uniform[max(first - slack, 0)])
     return min(1.01 * max(needed), 0.999)
 
-
+# %% ../../nbs/sequence/60_motifs.ipynb #065651e2
 def _fimo(
     letters: Letters, motifs: Mapping[str, np.ndarray], chances: np.ndarray, threshold: float, reverse_complement: bool
 ) -> pd.DataFrame:
@@ -608,35 +608,6 @@ def name_factors(
     groups = {c: [i for i, other in enumerate(columns) if other == c] for c in dict.fromkeys(columns)}
     values = scores.to_numpy()
     return pd.DataFrame({c: SCORES[score](values[:, at], axis=1) for c, at in groups.items()}, index=scores.index)
-
-# %% ../../nbs/sequence/60_motifs.ipynb #128d6cd4
-def random_sequences(
-    n: int,
-    length: int,
-    rng: np.random.Generator,
-    gc: float = 0.5,  # share of G and C
-) -> list[str]:
-    "Independent letters."
-    chances = [(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]
-    codes = rng.choice(4, size=(n, length), p=chances)
-    return ["".join(row) for row in np.array(list("ACGT"))[codes]]
-
-
-def draw_site(
-    motif: np.ndarray,  # (4, width)
-    rng: np.random.Generator,
-) -> str:
-    "A site: one letter for each position with the motif's probabilities."
-    return "".join(rng.choice(list("ACGT"), p=column) for column in motif.T)
-
-
-def plant(
-    sequence: str,
-    site: str,
-    start: int,
-) -> str:
-    "The sequence with the site in place of what was there."
-    return sequence[:start] + site + sequence[start + len(site) :]
 
 # %% ../../nbs/sequence/60_motifs.ipynb #f4296ebb
 @dataclass(frozen=True)

@@ -20,15 +20,16 @@ from typing import NamedTuple
 from ..artifacts import write_json
 from ..config import InputError, choose
 from ..figures import COLOURS, GREY, MARKERS
+from ..known_truth.simulation import plant, random_sequences
 from .annotations import motif_axes
-from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, plant, random_sequences, read_fasta, text_lines
+from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, read_fasta, text_lines
 
 # %% auto #0
-__all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'Labelled', 'read_labelled', 'planted_words', 'Split', 'split_data',
-           'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained', 'train',
-           'predict_log_odds', 'probabilities', 'plot_history', 'evaluate', 'word_counts', 'baseline_probabilities',
-           'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration', 'save_model', 'load_model',
-           'predicted_binding']
+__all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'AS_THE_RECIPE', 'Labelled', 'read_labelled', 'planted_words', 'Split',
+           'split_data', 'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained', 'Schedule',
+           'train', 'plot_history', 'predict_log_odds', 'probabilities', 'evaluate', 'word_counts',
+           'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
+           'save_model', 'load_model', 'predicted_binding']
 
 # %% ../../nbs/sequence/62_network.ipynb #135e57e5
 class Labelled(NamedTuple):
@@ -145,6 +146,8 @@ ARCHITECTURES = {
     "document_1": Recipe("mse", 1e-3, 1e-7, 0.0, 10, 10, True),
     "document_2": Recipe("cross_entropy", 1e-3, 1e-7, 0.0, 10, 10, True),
 }
+
+# %% ../../nbs/sequence/62_network.ipynb #3d3c82a0
 _FILTER = 12  # letters
 
 
@@ -239,19 +242,28 @@ class Trained(NamedTuple):
         return float(self.history["validation_loss"].iloc[self.kept_epoch - 1])
 
 # %% ../../nbs/sequence/62_network.ipynb #b70214c6
+class Schedule(NamedTuple):
+    "How long to train; None: as the recipe of the architecture says, and all epochs."
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    patience: int | None = None  # epochs without a lower validation loss
+
+
+AS_THE_RECIPE = Schedule()
+
+
 def train(
     X: np.ndarray,  # (n, 4, length)
     y: np.ndarray,  # (n,) 0 or 1
     split: Split,
     architecture: str = "small",
     seed: int = 0,
-    epochs: int | None = None,  # None: the recipe's
-    batch_size: int | None = None,
-    patience: int | None = None,  # epochs without a lower validation loss; None: all epochs
+    schedule: Schedule = AS_THE_RECIPE,
     step: Callable[[int], None] = lambda n: None,  # called after each epoch
 ) -> Trained:
     "Train a network on split.train, watched on split.validation."
-    recipe, model = ARCHITECTURES[architecture], build_model(architecture, X.shape[2], seed)
+    recipe, model, patience = ARCHITECTURES[architecture], build_model(architecture, X.shape[2], seed), schedule.patience
     import torch
 
     X, y = torch.as_tensor(X, dtype=torch.float32), torch.as_tensor(y, dtype=torch.float32)
@@ -259,8 +271,8 @@ def train(
     optimizer, rows, best = torch.optim.Adam(model.parameters(), **how), [], (np.inf, 0, None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        for epoch in range(1, (epochs or recipe.epochs) + 1):
-            _one_epoch(model, X, y, torch.as_tensor(split.train), optimizer, recipe.loss, batch_size or recipe.batch_size)
+        for epoch in range(1, (schedule.epochs or recipe.epochs) + 1):
+            _one_epoch(model, X, y, torch.as_tensor(split.train), optimizer, recipe.loss, schedule.batch_size or recipe.batch_size)
             rows.append((epoch, *_judge(model, X, y, split.train, recipe.loss), *_judge(model, X, y, split.validation, recipe.loss)))
             step(1)
             if patience is not None and rows[-1][3] < best[0]:
@@ -272,7 +284,7 @@ def train(
     columns = ["epoch", "loss", "accuracy", "validation_loss", "validation_accuracy"]
     return Trained(model.eval(), pd.DataFrame(rows, columns=columns), seed, best[1] or len(rows))
 
-
+# %% ../../nbs/sequence/62_network.ipynb #8fa0f425
 def _one_epoch(model, X, y, rows, optimizer, loss: str, batch_size: int) -> None:
     import torch
 
@@ -292,26 +304,6 @@ def _judge(model, X, y, rows: np.ndarray, loss: str) -> tuple[float, float]:
     with torch.no_grad():
         logits = model(X[rows])
         return float(_loss(loss, logits, y[rows])), float(((_log_odds(logits) > 0) == (y[rows] > 0.5)).float().mean())
-
-# %% ../../nbs/sequence/62_network.ipynb #674f8abf
-def predict_log_odds(
-    model,  # (n, 4, length) -> logits
-    X: np.ndarray,  # (n, 4, length)
-    batch_size: int = 4096,
-) -> np.ndarray:  # (n,) log odds of label 1
-    "Log odds of label 1."
-    import torch
-
-    with torch.no_grad():
-        parts = [_log_odds(model(torch.as_tensor(X[i : i + batch_size], dtype=torch.float32))) for i in range(0, len(X), batch_size)]
-    return torch.cat(parts).double().numpy() if parts else np.empty(0)
-
-
-def probabilities(
-    log_odds: np.ndarray,
-) -> np.ndarray:
-    "Log odds as probabilities."
-    return 1 / (1 + np.exp(-np.asarray(log_odds)))
 
 # %% ../../nbs/sequence/62_network.ipynb #283c13b5
 def plot_history(
@@ -336,6 +328,26 @@ def plot_history(
     ax.set(xlabel="epoch", ylabel=what, ylim=(0, None) if what == "loss" else (min(0.5, lowest), 1.01))
     ax.legend(frameon=False, fontsize=8)
     return ax
+
+# %% ../../nbs/sequence/62_network.ipynb #674f8abf
+def predict_log_odds(
+    model,  # (n, 4, length) -> logits
+    X: np.ndarray,  # (n, 4, length)
+    batch_size: int = 4096,
+) -> np.ndarray:  # (n,) log odds of label 1
+    "Log odds of label 1."
+    import torch
+
+    with torch.no_grad():
+        parts = [_log_odds(model(torch.as_tensor(X[i : i + batch_size], dtype=torch.float32))) for i in range(0, len(X), batch_size)]
+    return torch.cat(parts).double().numpy() if parts else np.empty(0)
+
+
+def probabilities(
+    log_odds: np.ndarray,
+) -> np.ndarray:
+    "Log odds as probabilities."
+    return 1 / (1 + np.exp(-np.asarray(log_odds)))
 
 # %% ../../nbs/sequence/62_network.ipynb #ccc9f824
 def evaluate(
@@ -414,7 +426,7 @@ def plot_precision_recall(
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax
 
-
+# %% ../../nbs/sequence/62_network.ipynb #1a9165c2
 def plot_confusion(
     labels: np.ndarray,
     predicted: np.ndarray,

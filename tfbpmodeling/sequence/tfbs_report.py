@@ -40,6 +40,7 @@ from .motifs import check_table_name, match_motifs, need_extra, one_hot, read_mo
 from tfbpmodeling.sequence.network import (
     ARCHITECTURES,
     Labelled,
+    Schedule,
     Split,
     Trained,
     baseline_probabilities,
@@ -126,10 +127,10 @@ def train_seeds(
     "Train the networks of a run."
     need_extra("torch", "sequence", "the TFBS network")
     X, epochs = one_hot(data.sequences), config.epochs or ARCHITECTURES[config.architecture].epochs
-    found = []
+    schedule, found = Schedule(epochs, config.batch_size, config.patience), []
     with torch_threads(config.n_cpus), progress_bar("training", epochs * config.n_seeds, progress) as step:
         for seed in range(config.random_state, config.random_state + config.n_seeds):
-            found.append(train(X, data.labels, split, config.architecture, seed, epochs, config.batch_size, config.patience, step))
+            found.append(train(X, data.labels, split, config.architecture, seed, schedule, step))
             step(epochs - len(found[-1].history))
             log.info("seed %d: validation loss %.4f after %d epochs", seed, found[-1].validation_loss, len(found[-1].history))
     return found
