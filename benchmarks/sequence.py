@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfbpmodeling.sequence import annotations as ours
 from tfbpmodeling.known_truth.simulation import random_sequences
+from tfbpmodeling.sequence import annotations as ours
 from tfbpmodeling.sequence.motifs import find_hits, motif_scores, one_hot, read_motifs
 
 FUNGI = Path(__file__).resolve().parents[2] / "shared" / "data" / "motifs" / "jaspar2024_fungi.meme"

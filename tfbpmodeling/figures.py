@@ -15,7 +15,7 @@ import threading
 from PIL import Image
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -282,7 +282,7 @@ class FigureSpec:
     stage: str  # preprocessing, all_data, best_model, topn or significance
     caption: str  # plain text
     alt: str  # plain text, for those who cannot see it
-    draw: Callable[[], Figure]
+    draw: Callable[[], Figure] = field(repr=False)
 
     @cached_property
     def figure(self) -> Figure:

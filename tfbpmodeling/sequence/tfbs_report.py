@@ -305,7 +305,7 @@ def history_figures(trained: Sequence[Trained]) -> list[FigureSpec]:
         )
     ]
 
-
+# %% ../../nbs/sequence/64_tfbs_report.ipynb #f1f1b5c5
 def curve_figures(evaluation: Evaluation) -> list[FigureSpec]:
     "ROC, precision-recall, counts, calibration."
     y, p = evaluation.labels, evaluation.predicted
