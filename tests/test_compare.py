@@ -71,8 +71,7 @@ def test_every_interval_is_that_of_its_run(runs, page):
     text = page.read_text()
     table = text[text.index("<h3>Stage 2: all genes") :].split("</table>")[0]
     rows = [
-        re.findall(r'<td class="name">(.*?)</td><td>(.*?)</td><td class="(\w+)"(?: data-v="(.*?)")?>', r)
-        for r in table.split("<tr>")[2:]
+        re.findall(r'<td class="name">(.*?)</td><td>(.*?)</td><td class="(\w+)"(?: data-v="(.*?)")?>', r) for r in table.split("<tr>")[2:]
     ]
     stored = json.loads((runs["a"] / "all_data_result_object" / "result_obj_ci.json").read_text())["98.0"]
     kept = [json.loads((runs[k] / "all_data_significant_98-0.json").read_text()) for k in "ab"]

@@ -16,7 +16,7 @@ from tfbpmodeling.modeling_data import make_modeling_data
 from tfbpmodeling.null_permutations import NullPermutations, null_seeds, permuted
 from tfbpmodeling.overview import chance_totals, write_overview
 from tfbpmodeling.report import chance_words, sureness_block
-from tfbpmodeling.workflow import make_plan, null_permutations, run
+from tfbpmodeling.workflow import assemble_result, make_plan, null_permutations, run
 
 QUICK = Config(
     perturbed_tf="P",
@@ -147,3 +147,16 @@ def test_the_overview_says_the_total(tmp_path):
     text = write_overview(tmp_path, batch, summary, interactors).read_text()
     assert f"none survived in any of {ran.sum()} factors: at 95 %, fewer than 0.15 are expected by chance, against {found} found" in text
     assert f"an empirical false discovery rate below {number(0.15 / found)}." in text and "0 ± 0" not in text
+
+
+def test_stages_put_together_as_version_0_1_0_did(data, asked):
+    "Copies of the 0.1.0 notebook hand thirteen values over, in order or by name: none is lost, a fourteenth is an error."
+    plan = make_plan(data, asked.config)
+    first = asked.config, asked.seed, data, plan, asked.all_data
+    rest = dict(best=asked.best_model, topn=asked.topn, significance=None, robust=asked.robust, timings=dict(all_data=1.5))
+    rest |= dict(rounds=(3, 2), inference=None, null=asked.null)
+    for result in (assemble_result(*first, *rest.values()), assemble_result(*first, **rest)):
+        assert result.null is asked.null and result.best_model is asked.best_model and result.topn is asked.topn
+        assert result.timings == dict(all_data=1.5) and result.dropout_rounds == (3, 2) and result.robust is asked.robust
+    with pytest.raises(ValueError):
+        assemble_result(*first, *rest.values(), "one more")

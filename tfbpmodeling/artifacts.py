@@ -256,7 +256,7 @@ EMPTY_STAGE = {
     "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie empty_folds",
     "feature_importance": "rank term mean_abs_coef selection_frequency interval_distance_from_zero kept",
     "cv_curve": "alpha_index relative_alpha mean_cv_mse sd_cv_mse",
-}  # columns of each table of a stage that did not run  # columns of each table
+}  # columns of each table of a stage that did not run
 
 
 def stage_tables(

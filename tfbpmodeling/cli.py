@@ -47,7 +47,7 @@ GROUPS = {  # group of an option -> its heading in the help
 DASHED = {
     "log_level": "--log-level",
     "log_handler": "--log-handler",
-}  # published with dashes; underscores are understood too  # published with dashes; underscores are understood too
+}  # published with dashes; underscores are understood too
 
 # %% ../nbs/23_cli.ipynb #dec5140c
 def add_options(

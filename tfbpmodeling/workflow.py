@@ -558,9 +558,10 @@ def run(
 beside_the_stages = error_rates  # its name in version 0.1.0
 
 
-def assemble_result(config: Config, seed: int, data: ModelingData, plan: Plan, *stages) -> RunResult:
-    "`make_result` as version 0.1.0 called it: all_data, best_model, topn, significance, robust, timings, dropout_rounds."
-    names = ("all_data", "best_model", "topn", "significance", "robust", "timings", "dropout_rounds")
-    given = dict(zip(names, stages))
+def assemble_result(config: Config, seed: int, data: ModelingData, plan: Plan, *stages, **named) -> RunResult:
+    "`make_result` as version 0.1.0 called it: all_data, best, topn, significance, robust, timings, rounds, inference, null, in order or by name."
+    names = ("all_data", "best_model", "topn", "significance", "robust", "timings", "dropout_rounds", "inference", "null")
+    now = dict(best="best_model", rounds="dropout_rounds")
+    given = dict(zip(names[: len(stages)], stages, strict=True)) | {now.get(name, name): value for name, value in named.items()}
     timings = given.pop("timings", None)
     return make_result(config, seed, data, plan, StageResults(**given), timings)
