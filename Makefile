@@ -103,6 +103,7 @@ export: $(VENV)/installed-dev
 	$(BIN)/ruff format -q nbs
 	$(BIN)/nbdev_clean
 	$(BIN)/nbdev_export
+	$(BIN)/python docs/_make/parameters.py
 	cp nbs/master/*.ipynb tfbpmodeling/notebooks/
 	$(BIN)/python docs/_make/all.py
 

@@ -15,18 +15,23 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 
 
+def made_page(script: str, *args: str) -> str:
+    "What a script of docs/_make writes, from a fresh process."
+    code = f"import sys; sys.path.insert(0, 'docs/_make'); from {script} import page; sys.stdout.write(page(*{args}))"
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, encoding="utf-8", env=env
+    ).stdout
+
+
 @pytest.mark.parametrize("script, page", [("options", "options.md"), ("input_examples", "input_formats.md")])
 def test_made_pages_are_in_step(script, page):
-    made = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, 'docs/_make'); from {script} import page; sys.stdout.write(page())"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-        env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONPATH": str(ROOT)},
-    ).stdout
-    assert (DOCS / page).read_text(encoding="utf-8") == made, "make export"
+    assert (DOCS / page).read_text(encoding="utf-8") == made_page(script), "make export"
+
+
+@pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "nbs" / "master").glob("*.ipynb")))
+def test_parameters_of_master_notebooks_are_in_step(name):
+    assert (ROOT / "nbs" / "master" / f"{name}.ipynb").read_text(encoding="utf-8") == made_page("parameters", name), "make export"
 
 
 def test_the_calibration_page_and_the_report_say_what_the_study_found():
