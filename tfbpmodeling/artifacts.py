@@ -232,7 +232,7 @@ def write_rows(
     table.to_csv(path, index=index, lineterminator="\n")
 
 # %% ../nbs/12_artifacts.ipynb #f14b76b6
-TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names  # columns that hold names
+TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names
 
 
 def read_rows(

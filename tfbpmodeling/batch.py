@@ -364,7 +364,7 @@ def _outcome(batch: Batch, name: str) -> str:
     return f"{n} survivor{'s' if n != 1 else ''}" if n else "nothing found"
 
 # %% ../nbs/22_batch.ipynb #062a9c4f
-OVERVIEW_EVERY = 30.0  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most
+OVERVIEW_EVERY = 30.0  # seconds; more where drawing it takes long, so that it takes a twentieth of the time at most
 
 
 def _work(batch: Batch, pool: Local | Cluster, tasks: dict[str, dict], progress: bool | None) -> None:

@@ -38,10 +38,10 @@ __all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'BadInput', 'attempt', 'read_reply
            'Child', 'keep_partial', 'Local', 'run_on_worker', 'end_on_worker', 'Cluster']
 
 # %% ../nbs/21_batch_workers.ipynb #e058f03c
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file  # the disk, the quota, the largest file
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file
 
 
-KINDS = ("failed", "lost", "full", "stopped")  # how an attempt can end badly  # how an attempt can end badly
+KINDS = ("failed", "lost", "full", "stopped")  # how an attempt can end badly
 
 
 class BadInput(RuntimeError):

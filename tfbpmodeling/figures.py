@@ -210,7 +210,7 @@ STYLE = {
     "font.sans-serif": ["DejaVu Sans"],
     "hatch.linewidth": 0.6,
 }
-_STYLE_LOCK = threading.RLock()  # matplotlib's settings belong to the process  # matplotlib's settings belong to the process
+_STYLE_LOCK = threading.RLock()  # matplotlib's settings belong to the process
 
 
 @contextmanager
