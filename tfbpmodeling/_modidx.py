@@ -738,6 +738,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'tfbpmodeling/inference.py'),
                                         'tfbpmodeling.inference.InferenceDesign.touched': ( 'inference.html#inferencedesign.touched',
                                                                                             'tfbpmodeling/inference.py'),
+                                        'tfbpmodeling.inference.Method': ('inference.html#method', 'tfbpmodeling/inference.py'),
                                         'tfbpmodeling.inference._most_common': ('inference.html#_most_common', 'tfbpmodeling/inference.py'),
                                         'tfbpmodeling.inference._result': ('inference.html#_result', 'tfbpmodeling/inference.py'),
                                         'tfbpmodeling.inference._standardised': ( 'inference.html#_standardised',

@@ -31,7 +31,7 @@ GROUPS = {  # group of an option -> its heading in the help
     "model": "the model (stages 2 to 4)",
     "terms": "terms of the model",
     "significance": "interactor significance (stage 5)",
-    "sureness": "how sure: beside the published method",
+    "sureness": "how sure: in addition to the published method",
     "output": "what to write",
     "batch": "how the TFs are shared out",
     "tables": "the generated tables",

@@ -483,13 +483,13 @@ class Config:
     )
     stage4_lasso: bool = option(
         False,
-        "Stage 5: fit one lasso with all main effects beside the interactors, instead of comparing models one by one.",
+        "Stage 5: fit one lasso with all main effects in addition to the interactors, instead of comparing models one by one.",
         "significance",
     )
     stage4_topn: bool = option(False, "Stage 5: use the top-N genes instead of all genes.", "significance")
     inference: str = option(
         "percentile",
-        "A method with a stated error rate beside the published one (percentile): its table is added, and no published file changes.",
+        "A method with a stated error rate in addition to the published one (percentile): its table is added, and no published file changes.",
         "sureness",
         choices=INFERENCE_METHODS,
     )

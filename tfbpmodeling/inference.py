@@ -20,7 +20,7 @@ from .modeling_data import ModelingData
 __all__ = ['COLUMNS', 'GENES_PER_TERM', 'GAMMA_MIN', 'METHODS', 'smooth_curve', 'InferenceDesign', 'inference_design',
            'Inference', 'adjusted_p_values', 'p_values', 'require_many_genes', 'robust_ols', 'aggregated_p_values',
            'lasso_choice', 'multi_split', 'unlikely_bound', 'first_to_enter', 'stability', 'knockoff_columns',
-           'knockoff_statistics', 'knockoff_q', 'require_knockoffs', 'knockoff', 'infer', 'check_inference',
+           'knockoff_statistics', 'knockoff_q', 'require_knockoffs', 'knockoff', 'Method', 'infer', 'check_inference',
            'run_inference']
 
 # %% ../nbs/09_inference.ipynb #bcab925e
@@ -370,14 +370,47 @@ def knockoff(design: InferenceDesign, q: float = 0.1, random_state: int = 0) -> 
     return _result(design, "knockoff", q, promise, facts, estimate=coef, q=rate, statistic=W, selected=rate <= q)
 
 # %% ../nbs/09_inference.ipynb #28ab7de5
-METHODS: dict[str, Callable[..., Inference]] = {
-    "robust_ols": robust_ols,
-    "multi_split": multi_split,
-    "stability": stability,
-    "knockoff": knockoff,
-}  # beside the published one, percentile
+@dataclass(frozen=True)
+class Method:
+    "A method with a stated error rate."
+
+    judge: Callable[[InferenceDesign, float, int], Inference]  # of a design, a nominal rate and a seed
+    promise: str  # in words, with q the nominal rate
+    needs: str  # what has to be true of the data
+    source: str  # paper
+    require: Callable[[InferenceDesign], object] | None = None  # InputError where a need that can be counted is not met
 
 
+METHODS = {  # in addition to the published one, percentile
+    "robust_ols": Method(
+        robust_ols,
+        "false discovery rate at most q, for many genes",
+        "five touched genes for each term",
+        "MacKinnon and White 1985; Benjamini and Hochberg 1995",
+        require_many_genes,
+    ),
+    "multi_split": Method(
+        multi_split,
+        "chance of any false interactor at most q",
+        "that the lasso finds what acts",
+        "Meinshausen, Meier and Bühlmann 2009",
+    ),
+    "stability": Method(
+        stability,
+        "a bound on the expected number of terms that are chosen by luck; not a false discovery rate",
+        "nothing of the errors",
+        "Shah and Samworth 2013",
+    ),
+    "knockoff": Method(
+        knockoff,
+        "false discovery rate at most q, exactly, for normal errors of equal size",
+        "twice as many touched genes as terms",
+        "Barber and Candès 2015",
+        require_knockoffs,
+    ),
+}
+
+# %% ../nbs/09_inference.ipynb #9bf37b1a
 def infer(
     design: InferenceDesign,
     method: str,  # a key of METHODS
@@ -387,16 +420,16 @@ def infer(
     "Judge every interactor by one method. InputError where the data do not allow it."
     if not design.terms:
         return _result(design, method, q, "There is no interactor to judge.", {}, selected=np.zeros(0, dtype=bool))
-    return METHODS[method](design, q, random_state)
+    return METHODS[method].judge(design, q, random_state)
 
 
 def check_inference(data: ModelingData, config: Config) -> None:
     "InputError where the method that the options ask for is not possible on these data."
-    needs = {"robust_ols": require_many_genes, "knockoff": require_knockoffs}
-    if config.inference in needs:
+    method = METHODS.get(config.inference)  # None: the published one needs nothing
+    if method and method.require:
         design = inference_design(data, config)
         if design.terms:
-            needs[config.inference](design)
+            method.require(design)
 
 
 def run_inference(
