@@ -12,24 +12,52 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial, wraps
+from numba import njit
 from pathlib import Path
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
 from typing import NamedTuple
-from .compiled import NONE, compiled
 from .config import N_FOLDS
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'rows_by_fold', 'gather_rows',
-           'column_shift', 'fold_sums', 'sum_term', 'equal_on_rows', 'find_useless', 'Training', 'training_sets',
-           'make_row', 'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop', 'exchange_direction',
-           'first_zero', 'State', 'new_state', 'solve_lasso', 'set_target', 'step_to_target', 'deactivate',
-           'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'activate', 'add_term', 'add_others',
-           'kkt_residual', 'alpha_grid', 'walk_path', 'path_on', 'lasso_path', 'held_out_errors', 'choose_alpha',
-           'cross_validate', 'LassoFit', 'fit_sums', 'lasso_cv', 'in_blocks', 'compile_kernels', 'BootstrapLassoCV',
-           'checked_arrays', 'empty_results', 'Resamples', 'fit_block', 'SumsStore']
+__all__ = ['log', 'NONE', 'compiled', 'fold_shares', 'shuffled_folds', 'stratified_folds', 'Sample', 'Sums', 'rows_by_fold',
+           'gather_rows', 'column_shift', 'fold_sums', 'sum_term', 'equal_on_rows', 'find_useless', 'Training',
+           'training_sets', 'make_row', 'forward_solve', 'backward_solve', 'cholesky_append', 'cholesky_drop',
+           'exchange_direction', 'first_zero', 'State', 'new_state', 'solve_lasso', 'set_target', 'step_to_target',
+           'deactivate', 'residual_covariance', 'worst_term', 'refine', 'clip_signs', 'activate', 'add_term',
+           'add_others', 'kkt_residual', 'alpha_grid', 'walk_path', 'path_on', 'lasso_path', 'held_out_errors',
+           'choose_alpha', 'cross_validate', 'LassoFit', 'fit_sums', 'lasso_cv', 'in_blocks', 'compile_kernels',
+           'BootstrapLassoCV', 'checked_arrays', 'empty_results', 'Resamples', 'fit_block', 'SumsStore']
+
+# %% ../nbs/04_lasso.ipynb #a2fac452
+def compiled(function=None, *, entry: bool = False, reorder: bool = False, inline: bool = False):
+    "Compile a kernel; keep the compiled code of an entry, which holds all that it calls, on disk where that is possible."
+    if function is None:
+        return partial(compiled, entry=entry, reorder=reorder, inline=inline)
+    options = dict(nogil=True, error_model="numpy", no_cfunc_wrapper=True)
+    options["_nrt"] = False  # no counting of references to arrays
+    options["fastmath"] = {"reassoc", "contract"} if reorder else False
+    if inline:
+        return njit(inline="always", **options)(function)
+    if entry:
+        try:
+            return njit(cache=True, **options)(function)
+        except RuntimeError:  # numba found no folder that it may write
+            return njit(**options)(function)
+    inside, alone = njit(no_cpython_wrapper=True, **options)(function), njit(**options)(function)
+
+    @wraps(function)
+    def from_python(*args):
+        return alone(*args)
+
+    from_python.inside, from_python._numba_type_ = inside, inside._numba_type_  # by this, numba finds the one for kernels
+    return from_python
+
+# %% ../nbs/04_lasso.ipynb #27af377d
+NONE = np.int64(-1)  # no term, no row
 
 # %% ../nbs/04_lasso.ipynb #c3d2cf16
 def fold_shares(

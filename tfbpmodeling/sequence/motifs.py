@@ -19,7 +19,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 from ..artifacts import replace_file
-from ..compiled import compiled
+from ..lasso import compiled
 from ..config import InputError, check_options, choose, did_you_mean, option
 from ..modeling_data import read_gene_names
 
