@@ -325,3 +325,28 @@ pickle.dump((coefs, alphas), open(sys.argv[2], "wb"), protocol=int(sys.argv[3]))
     back = BootstrapModelResults.deserialize(**files(tmp_path))
     pd.testing.assert_frame_equal(back.bootstrap_coefs_df, results.bootstrap_coefs_df, check_exact=True)
     assert back.alpha_list == [float(i) for i in range(40)] and back.kept == results.kept
+
+
+# ---------------------------------------------------------------- what is no level, and what is no file of intervals
+
+
+@pytest.mark.parametrize("level", ["98-0", None, "", [98], "high", 0, 100, float("nan")])
+def test_what_is_no_level_is_refused_in_one_sentence(level, results):
+    with pytest.raises(InputError, match="ci_level .*percent"):
+        results.extract_significant_coefficients(level)
+    assert results.extract_significant_coefficients("95") == results.extract_significant_coefficients(95.0)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", '{"98.0": 1}', '{"98.0": {"a": 1}}', '{"98.0": {"a": ["x", "y"]}}', "[" * 100_000])
+def test_what_holds_no_intervals_is_refused_by_name(text, results, tmp_path):
+    results.serialize(tmp_path)
+    files(tmp_path)["ci_dict_json"].write_text(text)
+    with pytest.raises(InputError, match="result_obj_ci.json does not hold intervals"):
+        BootstrapModelResults.deserialize(**files(tmp_path))
+
+
+def test_penalties_and_bootstraps_are_as_many(results, tmp_path):
+    results.serialize(tmp_path)
+    files(tmp_path)["coefs_alphas_pkl"].write_bytes(pickle.dumps((results.bootstrap_coefs_df, [0.1]), protocol=4))
+    with pytest.raises(InputError, match="penalties for 1 of 40 bootstraps"):
+        BootstrapModelResults.deserialize(**files(tmp_path))

@@ -103,7 +103,7 @@ def test_no_private_name_crosses_modules():
 # --- requirements
 
 NAMES = {"PIL": "pillow", "sklearn": "scikit-learn", "IPython": "ipython"}  # import name -> its package's, where they differ
-NOT_IMPORTED = {"jupyter"}  # what a user opens the notebooks with
+NOT_IMPORTED = {"jupyter", "pyarrow"}  # what a user opens the notebooks with; what pandas reads and writes Parquet with
 
 
 def required(which: str) -> set[str]:

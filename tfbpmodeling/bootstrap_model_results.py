@@ -54,8 +54,7 @@ def intervals(
     ci_level: float = 95.0,  # percent, in (0, 100)
 ) -> dict[str, tuple[float, float]]:  # term -> (low, high)
     "Percentile interval of each term's coefficients."
-    if not 0 < ci_level < 100:
-        raise InputError(f"ci_level {ci_level}: an interval's level is between 0 and 100 percent, the ends excluded")
+    ci_level = _level(ci_level)
     tail = (100 - ci_level) / 2
     low, high = np.percentile(coefs.to_numpy(), [tail, 100 - tail], axis=0)
     return {term: (float(a), float(b)) for term, a, b in zip(coefs.columns, low, high)}
@@ -66,6 +65,16 @@ def excluding_zero(
 ) -> dict[str, tuple[float, float]]:  # those with low > 0 or high < 0
     "The terms whose interval lies on one side of zero."
     return {term: (low, high) for term, (low, high) in bounds.items() if low > 0 or high < 0}
+
+
+def _level(given) -> float:
+    try:
+        level = float(given)
+    except (TypeError, ValueError):
+        raise InputError(f"ci_level {given!r}: a level is a number of percent, such as 98.0") from None
+    if not 0 < level < 100:
+        raise InputError(f"ci_level {given}: an interval's level is between 0 and 100 percent, the ends excluded")
+    return level
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #0101a674
 LEVELS = (90.0, 95.0, 99.0)  # levels that every result file carry in addition to the run's own
@@ -145,9 +154,24 @@ class PublishedFiles:
         coefs_alphas_pkl: str | Path,  # result_obj_coefs_alphas.pkl (or the older result_obj.pkl)
     ) -> BootstrapModelResults:
         "Read the two published files. Only tables and numbers are unpickled; anything else in the pickle is refused."
-        ci = json.loads(Path(ci_dict_json).read_text(encoding="utf-8"))
+        bounds = _read_bounds(Path(ci_dict_json))
         coefs, alphas = safe_unpickle(coefs_alphas_pkl)
-        return cls({level: {t: tuple(b) for t, b in bounds.items()} for level, bounds in ci.items()}, coefs, alphas)
+        if len(alphas) != len(coefs):
+            name = Path(coefs_alphas_pkl).name
+            raise InputError(f"{name} holds penalties for {len(alphas):,} of {len(coefs):,} bootstraps: copy it again from its source")
+        return cls(bounds, coefs, alphas)
+
+
+def _read_bounds(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
+    "The intervals of result_obj_ci.json: level as text -> term -> (low, high)."
+    try:
+        levels = json.loads(path.read_text(encoding="utf-8"))
+        return {level: {t: (float(b[0]), float(b[1])) for t, b in bounds.items()} for level, bounds in levels.items()}
+    except OSError as e:
+        raise InputError(f"{path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
+        form = '{"98.0": {"term": [low, high]}}'
+        raise InputError(f"{path.name} does not hold intervals, {form}: copy it again from its source") from None
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #dbcff203
 @dataclass(frozen=True)
@@ -185,7 +209,7 @@ class BootstrapModelResults(PublishedFiles):
         ci_level: float = 95.0,  # percent, any level in (0, 100)
     ) -> dict[str, tuple[float, float]]:  # term -> (low, high)
         "The terms kept at any level, computed from the draws."
-        return excluding_zero(intervals(self.bootstrap_coefs_df, float(ci_level)))
+        return excluding_zero(intervals(self.bootstrap_coefs_df, ci_level))
 
     def at_level(self, ci_level: float) -> BootstrapModelResults:
         "The same draws judged at another level."

@@ -5,9 +5,12 @@
 # %% ../nbs/05_safe_pickle.ipynb #99d41b8c
 from __future__ import annotations
 
-import io
-import pickle
+import math
+import pickletools
+import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,10 +18,11 @@ import pandas as pd
 from .config import InputError
 
 # %% auto #0
-__all__ = ['PICKLE_TYPES', 'STAND_INS', 'safe_unpickle']
+__all__ = ['PICKLE_TYPES', 'MOST_VALUES', 'DEEPEST', 'LAST_PROTOCOL', 'STEPS', 'LARGEST_SIDE', 'ARROW_TEXT', 'Named', 'Made',
+           'read_notes', 'safe_unpickle']
 
 # %% ../nbs/05_safe_pickle.ipynb #13e0493c
-PICKLE_TYPES = {  # all that a pickled (DataFrame of numbers, list) needs, by module
+PICKLE_TYPES = {  # all that a pickled (DataFrame of numbers, list) names, by module
     "builtins": {"slice", "bytearray"},
     "_codecs": {"encode"},
     "pandas": {"DataFrame", "Index", "RangeIndex", "StringDtype", "NA"},
@@ -32,81 +36,397 @@ PICKLE_TYPES = {  # all that a pickled (DataFrame of numbers, list) needs, by mo
     "pandas.arrays": {"StringArray", "ArrowStringArray"},
     "pandas.core.arrays.string_": {"StringArray", "StringDtype"},
     "pandas._libs.arrays": {"__pyx_unpickle_NDArrayBacked"},
-    "numpy": {"dtype"},
-    "numpy.core.multiarray": {"_reconstruct"},
-    "numpy._core.multiarray": {"_reconstruct"},
-    "pyarrow.lib": {"py_buffer", "type_for_alias"},
+    "numpy": {"dtype", "ndarray"},
+    "pyarrow.lib": {"py_buffer", "type_for_alias", "_restore_array"},
+}
+for _core in ("numpy.core", "numpy._core"):
+    PICKLE_TYPES |= {f"{_core}.multiarray": {"_reconstruct", "scalar"}, f"{_core}.numeric": {"_frombuffer"}}
+
+
+class Named(str):
+    "The name of a function or class, such as DataFrame. It is never fetched."
+
+
+@dataclass
+class Made:
+    "What a pickle asks to be made, and is not."
+
+    what: Named
+    given: tuple
+    state: Any = None  # what the pickle sets afterwards
+
+
+def _refusal(words: str) -> InputError:
+    return InputError(f"{words}: the file is damaged or not to be trusted; copy it again from its source")
+
+
+def _named(module: str, name: str) -> Named:
+    module = "builtins" if module == "__builtin__" else module  # protocols 2 and 3 write the name of Python 2
+    if name not in PICKLE_TYPES.get(module, ()):
+        shown = f"{module[:80]}.{name[:80]}"
+        shown = shown if shown.isprintable() else ascii(shown)
+        raise _refusal(f"the pickle asks for {shown}, which a table of coefficients does not need")
+    return Named(name)
+
+# %% ../nbs/05_safe_pickle.ipynb #9a21bed4
+MOST_VALUES = 1_000_000  # that wait on the stack
+DEEPEST = 100  # brackets that are open
+LAST_PROTOCOL = 5
+
+
+class _Stack:
+    "The values that wait, with the open brackets."
+
+    def __init__(self):
+        self.values, self.marks = [], []
+
+    def push(self, value) -> None:
+        self.values.append(value)
+        if len(self.values) > MOST_VALUES:
+            raise _refusal(f"the pickle lets more than {MOST_VALUES:,} values wait")
+
+    def mark(self) -> None:
+        self.marks.append(len(self.values))
+        if len(self.marks) > DEEPEST:
+            raise _refusal(f"the pickle opens more than {DEEPEST} brackets")
+
+    def pop(self, n: int) -> list:
+        "The last n values."
+        if len(self.values) - n < (self.marks[-1] if self.marks else 0):
+            raise _refusal("the pickle uses a value that is not there")
+        taken = self.values[len(self.values) - n :]
+        del self.values[len(self.values) - n :]
+        return taken
+
+    def close(self) -> list:
+        "The values since the last open bracket."
+        if not self.marks:
+            raise _refusal("the pickle closes a bracket that it did not open")
+        return self.pop(len(self.values) - self.marks.pop())
+
+# %% ../nbs/05_safe_pickle.ipynb #902ed461
+class _Notes(_Stack):
+    "What a pickle's steps build, with `Made` for what they ask to be made."
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.memo, self.size = [], size
+
+    def keep(self, place: int | None) -> None:
+        (value,) = self.pop(1)
+        self.push(value)
+        if place is None or place == len(self.memo):
+            self.memo.append(value)
+        elif 0 <= place < len(self.memo):
+            self.memo[place] = value
+        else:
+            raise _refusal(f"the pickle asks for place {place:,} of a memo that holds {len(self.memo):,} values")
+
+    def fetch(self, place: int) -> None:
+        if not 0 <= place < len(self.memo):
+            raise _refusal(f"the pickle asks for place {place:,} of a memo that holds {len(self.memo):,} values")
+        self.push(self.memo[place])
+
+    def whole_number(self, value: int) -> None:
+        if not -(2**63) <= value < 2**63:
+            raise _refusal("the pickle holds a whole number of more than 64 bits")
+        self.push(value)
+
+    def extend(self, values: list) -> None:
+        (target,) = self.pop(1)
+        if type(target) is not list:
+            raise _refusal("the pickle appends to what is no list")
+        target.extend(values)
+        self.push(target)
+
+    def update(self, pairs: list) -> None:
+        (target,) = self.pop(1)
+        if type(target) is not dict or len(pairs) % 2 or not all(type(key) is str for key in pairs[::2]):
+            raise _refusal("the pickle sets an entry of what is no dictionary of names")
+        target.update(zip(pairs[::2], pairs[1::2]))
+        self.push(target)
+
+# %% ../nbs/05_safe_pickle.ipynb #c268324e
+class _Program(_Notes):
+    "The steps that name, call and set."
+
+    def name(self, module: str, name: str) -> None:
+        if type(module) is not str or type(name) is not str:
+            raise _refusal("the pickle asks for something whose name is no text")
+        self.push(_named(module, name))
+
+    def make(self) -> None:
+        what, given = self.pop(2)
+        if type(what) is not Named or type(given) is not tuple:
+            raise _refusal("the pickle calls what is no function")
+        self.push(Made(what, given))
+
+    def set_state(self) -> None:
+        made, state = self.pop(2)
+        if type(made) is not Made or made.state is not None:
+            raise _refusal("the pickle changes what it has not just made")
+        made.state = state
+        self.push(made)
+
+    def frame(self, size: int) -> None:
+        if size > self.size:
+            raise _refusal(f"the pickle announces {size:,} bytes in a file of {self.size:,}")
+
+    def protocol(self, number: int) -> None:
+        if number > LAST_PROTOCOL:
+            raise _refusal(f"the pickle is of protocol {number}, and this reader knows those up to {LAST_PROTOCOL}")
+
+# %% ../nbs/05_safe_pickle.ipynb #f6b63b9b
+STEPS = {  # name of the step -> what is done with its value; any other step is refused
+    **dict.fromkeys("INT LONG LONG1 BININT BININT1 BININT2".split(), lambda p, value: p.whole_number(value)),
+    **dict.fromkeys("FLOAT BINFLOAT SHORT_BINBYTES BINBYTES BINBYTES8 BYTEARRAY8".split(), lambda p, value: p.push(value)),
+    **dict.fromkeys("UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8".split(), lambda p, value: p.push(value)),
+    "NONE": lambda p, _: p.push(None),
+    "NEWTRUE": lambda p, _: p.push(True),
+    "NEWFALSE": lambda p, _: p.push(False),
+    "EMPTY_TUPLE": lambda p, _: p.push(()),
+    "EMPTY_LIST": lambda p, _: p.push([]),
+    "EMPTY_DICT": lambda p, _: p.push({}),
+    "MARK": lambda p, _: p.mark(),
+    "TUPLE": lambda p, _: p.push(tuple(p.close())),
+    "TUPLE1": lambda p, _: p.push(tuple(p.pop(1))),
+    "TUPLE2": lambda p, _: p.push(tuple(p.pop(2))),
+    "TUPLE3": lambda p, _: p.push(tuple(p.pop(3))),
+    "APPEND": lambda p, _: p.extend(p.pop(1)),
+    "APPENDS": lambda p, _: p.extend(p.close()),
+    "SETITEM": lambda p, _: p.update(p.pop(2)),
+    "SETITEMS": lambda p, _: p.update(p.close()),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), lambda p, place: p.keep(place)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda p, place: p.fetch(place)),
+    "GLOBAL": lambda p, words: p.name(*(words + " ").split(" ")[:2]),
+    "STACK_GLOBAL": lambda p, _: p.name(*p.pop(2)),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda p, _: p.make()),
+    "BUILD": lambda p, _: p.set_state(),
+    "PROTO": lambda p, number: p.protocol(number),
+    "FRAME": lambda p, size: p.frame(size),
+    "STOP": lambda p, _: None,
 }
 
+# %% ../nbs/05_safe_pickle.ipynb #b0f4506b
+def read_notes(
+    content: bytes,  # a pickle
+) -> Any:  # numbers, texts, bytes, tuples, lists, dictionaries, and Made for the rest
+    "What a pickle describes. Nothing that it names is fetched, nothing is called."
+    program = _Program(len(content))
+    try:
+        for step, value, at in pickletools.genops(content):
+            if step.name not in STEPS:
+                raise _refusal(f"the pickle's step {step.name} (byte {at:,}) is none that a table needs")
+            STEPS[step.name](program, value)
+    except InputError:
+        raise
+    except (ValueError, OverflowError) as e:  # pickletools: a step that is none, or asks for more than the file holds
+        why = "a number of thousands of digits" if "int_max_str_digits" in str(e) else str(e)[:200]
+        raise _refusal(f"not a pickle that can be read to its end ({why})") from None
+    if len(program.values) != 1 or program.marks:
+        raise _refusal(f"the pickle ends with {len(program.values):,} values where one is expected")
+    return program.values[0]
+
 # %% ../nbs/05_safe_pickle.ipynb #040cb4cd
-def _plain_dtype(dtype: np.dtype, kinds: str) -> np.dtype:
-    "The dtype without whatever flags a pickle gave it."
-    if dtype.kind not in kinds or dtype.names or dtype.subdtype:
-        raise ValueError(f"an array of {dtype}")
-    return np.dtype(dtype.char).newbyteorder(dtype.byteorder)
+LARGEST_SIDE = 100_000_000  # rows or columns
 
 
-class _Values(np.ndarray):
-    "An array that checks what it is unpickled from: numpy reads past the end of a list that is shorter than the shape."
-
-    def __setstate__(self, state):
-        *first, shape, dtype, fortran, values = state
-        if len(values) != np.prod(shape) * (dtype.itemsize if isinstance(values, bytes) else 1):
-            raise ValueError(f"{len(values)} values for an array of shape {shape}")
-        super().__setstate__((*first, shape, _plain_dtype(dtype, "fiub" if isinstance(values, bytes) else "O"), fortran, values))
+def _is_side(n) -> bool:
+    return type(n) is int and 0 <= n <= LARGEST_SIDE
 
 
-def _number(dtype, raw):
-    return np.frombuffer(raw, _plain_dtype(dtype, "fiub"))[0]
+def _dtype(note) -> np.dtype:
+    "The dtype of numbers, from its code and byte order; object for names."
+    if type(note) is Made and note.what == "dtype" and note.given and type(note.given[0]) is str:
+        order = note.state[1] if type(note.state) is tuple and len(note.state) > 1 else "="
+        if re.fullmatch("[fiub][1248]", code := note.given[0]) and code != "f1" and order in ("<", ">", "=", "|"):
+            return np.dtype(code).newbyteorder(order)
+        if re.fullmatch("O[48]?", code):
+            return np.dtype(object)
+    raise _refusal("the pickle holds an array that is neither of numbers nor of names")
 
 
-def _numbers(buffer, dtype, shape, order):
-    return np.frombuffer(buffer, _plain_dtype(dtype, "fiub")).reshape(shape, order=order)
+def _raw(note) -> bytes | str | list:
+    "The values of an array as they are stored: bytes, the text that protocols 0 to 2 write for them, or a list."
+    for wrap in ("py_buffer", "bytearray", "encode"):
+        if type(note) is Made and note.what == wrap and note.given[1:] == (("latin1",) if wrap == "encode" else ()):
+            note = note.given[0]
+    if type(note) not in (bytes, bytearray, str, list):
+        raise _refusal("the pickle holds an array without values")
+    return note
 
 
-def _names(state):
-    from pyarrow.lib import _restore_array
+def _bytes(stored: bytes | str) -> bytes:
+    try:
+        return stored.encode("latin1") if isinstance(stored, str) else bytes(stored)
+    except UnicodeEncodeError:
+        raise _refusal("the pickle holds an array whose bytes are text") from None
 
-    array = _restore_array(state)
-    array.validate(full=True)
-    return array
+# %% ../nbs/05_safe_pickle.ipynb #b127f0f2
+@dataclass
+class _Stored:
+    "An array as the pickle describes it; nothing of its size is made yet."
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    order: str  # C or F
+    stored: bytes | str | list
+
+    def __post_init__(self):
+        if type(self.shape) is not tuple or len(self.shape) not in (1, 2) or not all(map(_is_side, self.shape)):
+            raise _refusal("the pickle holds an array whose shape is not one or two whole numbers")
+        size = 1 if self.dtype == object else self.dtype.itemsize
+        if (self.dtype == object) != isinstance(self.stored, list) or len(self.stored) != math.prod(self.shape) * size:
+            raise _refusal(f"the pickle holds {len(self.stored):,} values or bytes for an array of {self.dtype} of shape {self.shape}")
+
+    def numbers(self) -> np.ndarray:
+        if self.dtype == object:
+            return np.array([_number(value) for value in self.stored], dtype=float).reshape(self.shape, order=self.order)
+        return np.frombuffer(_bytes(self.stored), self.dtype).reshape(self.shape, order=self.order).astype(float)
+
+# %% ../nbs/05_safe_pickle.ipynb #1f1878c2
+def _array(note) -> _Stored:
+    "The array of a note."
+    if type(note) is Made and note.what == "_reconstruct" and type(note.state) is tuple and len(note.state) == 5:
+        _, shape, dtype, fortran, stored = note.state
+        return _Stored(shape, _dtype(dtype), "F" if fortran is True else "C", _raw(stored))
+    if type(note) is Made and note.what == "_frombuffer" and len(note.given) == 4 and note.given[3] in ("C", "F"):
+        stored, dtype, shape, order = note.given
+        return _Stored(shape, _dtype(dtype), order, _raw(stored))
+    raise _refusal("the pickle holds something else where an array is expected")
 
 
-STAND_INS = {
-    ("numpy", "ndarray"): _Values,
-    ("pyarrow.lib", "_restore_array"): _names,
-}  # constructors of ours, which check what they are given
-for _core in ("numpy.core", "numpy._core"):
-    STAND_INS |= {(f"{_core}.multiarray", "scalar"): _number, (f"{_core}.numeric", "_frombuffer"): _numbers}
+def _number(note) -> float:
+    "A number: Python's, or numpy's."
+    if type(note) in (int, float, bool):
+        return float(note)
+    if type(note) is Made and note.what == "scalar" and len(note.given) == 2:
+        stored = _Stored((1,), _dtype(note.given[0]), "C", _raw(note.given[1]))
+        if stored.dtype != object:
+            return float(stored.numbers()[0])
+    raise _refusal("the pickle holds something else where a number is expected")
+
+# %% ../nbs/05_safe_pickle.ipynb #8b5bf675
+ARROW_TEXT = {"string": 4, "utf8": 4, "large_string": 8, "large_utf8": 8}  # type -> bytes of a place
+
+
+def _arrow_names(given: tuple) -> list[str]:
+    "The names of an Arrow array of text: (type, length, nulls, offset, [nulls, beginnings, letters], …)."
+    kind, length, nulls, offset, buffers, *_ = given
+    wide = next((w for name, w in ARROW_TEXT.items() if type(kind) is Made and kind.given == (name,)), None)
+    if wide is None or not (_is_side(length) and _is_side(offset)) or nulls != 0 or type(buffers) is not list or len(buffers) != 3:
+        raise _refusal("the pickle holds an array of names that is not plain text")
+    places, letters = (_bytes(_raw(b)) for b in buffers[1:])
+    if len(places) < (offset + length + 1) * wide:
+        raise _refusal(f"the pickle holds fewer than the {length:,} names that it announces")
+    ends = np.frombuffer(places, f"<i{wide}", length + 1, offset * wide)
+    if (np.diff(ends) < 0).any() or ends[0] < 0 or ends[-1] > len(letters):
+        raise _refusal("the pickle holds names whose letters are not there")
+    return [letters[a:b].decode("utf-8", "replace") for a, b in zip(ends.tolist(), ends.tolist()[1:])]
+
+# %% ../nbs/05_safe_pickle.ipynb #305e6147
+def _text_array(note) -> list:
+    "The names in the note of an index's data."
+    if type(note) is Made and note.what == "ArrowStringArray" and type(note.state) is dict:
+        array = note.state.get("_pa_array")
+        if type(array) is Made and array.what == "_restore_array" and [type(g) for g in array.given] == [tuple] and len(array.given[0]) > 4:
+            return _arrow_names(array.given[0])
+    if type(note) is Made and note.what == "__pyx_unpickle_NDArrayBacked" and type(note.state) is tuple:
+        note = next((part for part in note.state if type(part) is Made and part.what in ("_reconstruct", "_frombuffer")), None)
+    array = _array(note)
+    if len(array.shape) != 1:
+        raise _refusal("the pickle holds names in two dimensions")
+    if array.dtype != object:
+        return np.frombuffer(_bytes(array.stored), array.dtype).tolist()
+    return array.stored
+
+
+def _names(note) -> range | list[str]:
+    "The names of an index."
+    if type(note) is Made and note.what == "_new_Index" and len(note.given) == 2 and type(note.given[1]) is dict:
+        about = note.given[1]
+        if note.given[0] == "RangeIndex":
+            start, stop, step = (about.get(name) for name in ("start", "stop", "step"))
+            if all(type(n) is int and abs(n) <= LARGEST_SIDE for n in (start, stop, step)) and step:
+                return range(start, stop, step)
+        elif note.given[0] == "Index" and "data" in about:
+            found = _text_array(about["data"])
+            if all(type(name) in (str, int, float, bool) for name in found):
+                return [str(name).encode("utf-8", "replace").decode() for name in found]
+    raise _refusal("the pickle holds rows or columns whose names are not plain")
+
+# %% ../nbs/05_safe_pickle.ipynb #e633906d
+def _columns_at(note, n: int) -> list[int]:
+    "Numbers of a block's columns: a slice, or an array of them."
+    if type(note) is Made and note.what == "slice" and len(note.given) == 3 and all(type(i) is int or i is None for i in note.given):
+        return list(range(n)[slice(*note.given)]) if note.given[2] != 0 else []
+    at = _array(note)
+    if at.dtype.kind not in "iu" or len(at.shape) != 1 or at.shape[0] > n:
+        raise _refusal("the pickle holds a block of the table without the numbers of its columns")
+    return at.numbers().astype(int).tolist()
+
+
+def _blocks(notes: tuple, n_rows: int, n_columns: int) -> list[tuple[list[int], _Stored]]:
+    "The blocks of a table with their columns; together they are each column once."
+    found, so_far = [], 0
+    for note in notes:
+        if type(note) is not Made or note.what not in ("_unpickle_block", "new_block") or len(note.given) < 2:
+            raise _refusal("the pickle holds a table that is not made of blocks")
+        values = _array(note.given[0])
+        at = _columns_at(note.given[1], n_columns)
+        if values.shape != (len(at), n_rows):
+            raise _refusal(f"the pickle holds a block of shape {values.shape} for {len(at):,} columns and {n_rows:,} rows")
+        found.append((at, values))
+        so_far += len(at)
+        if so_far > n_columns:
+            break
+    if sorted(i for at, _ in found for i in at) != list(range(n_columns)):
+        raise _refusal("the pickle's blocks are not each column of the table once")
+    return found
+
+# %% ../nbs/05_safe_pickle.ipynb #1807d67c
+def _table(note, size: int) -> pd.DataFrame:
+    "The table of a note, from a file of so many bytes."
+    manager = note.state.get("_mgr") if type(note) is Made and note.what == "DataFrame" and type(note.state) is dict else None
+    if type(manager) is not Made or manager.what != "BlockManager" or [type(part) for part in manager.given] != [tuple, list]:
+        raise _refusal("it does not hold (DataFrame, alphas)")
+    blocks, axes = manager.given
+    if len(axes) != 2:
+        raise _refusal("the pickle holds a table that has not two axes")
+    columns, rows = map(_names, axes)
+    if max(len(rows), len(columns), len(rows) * len(columns)) > size:
+        raise _refusal(f"the pickle announces a table of {len(rows):,} × {len(columns):,} values in a file of {size:,} bytes")
+    found = _blocks(blocks, len(rows), len(columns))
+    if [at for at, _ in found] == [list(range(len(columns)))]:
+        values = found[0][1].numbers()  # in the order in memory that pandas gave them
+    else:
+        values = np.empty((len(columns), len(rows)))
+        for at, block in found:
+            values[at] = block.numbers()
+    return pd.DataFrame(values.T, columns=pd.Index([str(c) for c in columns], dtype=object))
 
 # %% ../nbs/05_safe_pickle.ipynb #d3f8e142
-class _TableUnpickler(pickle.Unpickler):
-    "A reader of pickles that fetches only what stands in PICKLE_TYPES and STAND_INS."
-
-    def find_class(self, module, name):
-        module = "builtins" if module == "__builtin__" else module  # protocols 2 and 3 write the name of Python 2
-        if (module, name) in STAND_INS:
-            return STAND_INS[module, name]
-        if name in PICKLE_TYPES.get(module, ()):
-            return super().find_class(module, name)
-        raise InputError(
-            f"the pickle asks for {module}.{name}, which a table of coefficients does not need: it is damaged or not to be trusted"
-        )
+def _alphas(note) -> list[float]:
+    if type(note) in (list, tuple):
+        return [_number(value) for value in note]
+    array = _array(note)
+    if len(array.shape) != 1:
+        raise _refusal("the pickle holds penalties in two dimensions")
+    return array.numbers().tolist()
 
 
 def safe_unpickle(
     path: str | Path,  # result_obj_coefs_alphas.pkl
 ) -> tuple[pd.DataFrame, list[float]]:  # coefficients (n_bootstraps, n_terms), alphas
     "Read a pickle of (DataFrame of numbers, list of numbers) and nothing else."
-    content = Path(path).read_bytes()
     try:
-        pair = _TableUnpickler(io.BytesIO(content)).load()
-        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], pd.DataFrame)):
-            raise InputError("it does not hold (DataFrame, alphas)")
-        values, alphas = pair[0].to_numpy(dtype=float), [float(a) for a in pair[1]]
-        names = pd.Index([str(c) for c in pair[0].columns], dtype=object)
+        content = Path(path).read_bytes()
+    except OSError as e:
+        raise InputError(f"{path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
+    try:
+        pair = read_notes(content)
+        if type(pair) is not tuple or len(pair) != 2:
+            raise _refusal("it does not hold (DataFrame, alphas)")
+        return _table(pair[0], len(content)), _alphas(pair[1])
     except InputError as e:
         raise InputError(f"{Path(path).name}: {e}") from None
-    except Exception as e:  # a damaged pickle fails anywhere in pickle, numpy and pandas
-        raise InputError(f"{Path(path).name} is not a pickle of bootstrap coefficients ({type(e).__name__}: {e})") from None
-    return pd.DataFrame(np.array(values), columns=names), alphas
