@@ -213,6 +213,14 @@ BAD = {
     "constant condition": (lambda r, p: (r.assign(t_1=1.0), p), "'t_1' of response table has the same value"),
     "constant factors": (lambda r, p: (r, p * 0), "every column of predictors table is constant"),
     "few genes": (lambda r, p: (r.iloc[:8], p), "only 8 genes"),
+    "a number without a square": (
+        lambda r, p: (r.assign(t_1=r["t_1"].where(r.index != "g003", 1e300)), p),
+        "'t_1' of response table holds 1e+300 for gene 'g003'",
+    ),
+    "numbers without squares": (lambda r, p: (r * 1e300, p), "beyond 1e+100 cannot be squared"),
+    "factors without squares": (lambda r, p: (r, p * 1e300), "of predictors table holds"),
+    "a response below floating point": (lambda r, p: (r * 1e-300, p), "'t_0' of response table varies by"),
+    "factors below floating point": (lambda r, p: (r, p * 1e-300), "'TF0' of predictors table varies by"),
     "an empty condition": (lambda r, p: (r.assign(t_1=np.nan), p), "every one of the 60 genes"),
 }
 
@@ -223,6 +231,38 @@ def test_bad_tables_are_one_sentence(case):
     with pytest.raises(InputError) as error:
         make_activity_tables(*edit(*frames()))
     assert says in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("power", [-98, -30, 30, 98])
+def test_any_unit_within_the_limits_gives_the_same_answer(power):
+    response, predictors = frames()
+    plain = motif_activity(MotifActivityConfig(), make_activity_tables(response, predictors))
+    large = motif_activity(MotifActivityConfig(), make_activity_tables(response * 10.0**power, predictors * 10.0**-power))
+    assert large.pair == plain.pair and large.is_ridge == plain.is_ridge
+    assert np.allclose(large.activity * 10.0**-power, plain.activity, rtol=1e-3, atol=1e-4)
+
+
+def test_a_truth_that_does_not_fit_the_tables_is_left_alone(tmp_path, data):
+    _, folder = data
+    for name in ("response.csv", "truth.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    table = pd.read_csv(folder / "predictors.csv", index_col=0)
+    table.assign(NEW=np.linspace(0, 1, len(table)) ** 2).to_csv(tmp_path / "predictors.csv")
+    assert motif_activity(config(tmp_path, method="ridge")).truth is None
+    (tmp_path / "predictors.csv").write_bytes((folder / "predictors.csv").read_bytes())
+    assert motif_activity(config(tmp_path, method="ridge")).truth is not None
+    for broken in ('{"model": "activity"}', '{"model": "activity", "activity": "x", "activity_cov": 1, "noise_cov": 2}', "[]"):
+        (tmp_path / "truth.json").write_text(broken)
+        assert motif_activity(config(tmp_path, method="ridge")).truth is None
+
+
+def test_what_is_left_out_is_said_in_words(tmp_path, data, capsys):
+    _, folder = data
+    (tmp_path / "predictors.csv").write_bytes((folder / "predictors.csv").read_bytes())
+    pd.read_csv(folder / "response.csv", index_col=0).iloc[3:].to_csv(tmp_path / "response.csv")
+    assert main(words(tmp_path, tmp_path / "out", "--no_report", "--method", "ridge")) == 0
+    err = capsys.readouterr().err
+    assert "left out: 3 genes (only in predictors)" in err and "{" not in err
 
 
 def test_conditions_on_an_axis():
@@ -273,6 +313,16 @@ def test_a_folder_is_replaced_only_when_told(tmp_path, data, capsys, undrawn):
     (tmp_path / "mine" / "thesis.txt").write_text("")
     assert main(words(folder, tmp_path / "mine", "--no_report", "--overwrite")) == 2
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("where", [".", "", "../here"])
+def test_results_never_replace_the_folder_one_stands_in(tmp_path, data, capsys, monkeypatch, where):
+    _, folder = data
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(words(folder, where, "--no_report")) == 2
+    err = capsys.readouterr().err
+    assert "--output_dir" in err and "Traceback" not in err and (tmp_path / "here").is_dir() and not any((tmp_path / "here").iterdir())
 
 
 def test_a_failure_of_ours_keeps_what_was_done(tmp_path, data, capsys, monkeypatch):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tfbpmodeling.cli import main
+from tfbpmodeling.cli import main, parse
 from tfbpmodeling.config import InputError
 from tfbpmodeling.known_truth.calibration import (
     AXES,
@@ -314,3 +314,16 @@ def test_published_method_takes_main_effects_for_interactors_and_robust_ols_does
     )
     rate = verdicts(study).set_index("method")
     assert rate.loc["survivors", "fdr"] > 0.8 and rate.loc["robust_ols", "holds"]
+
+
+@pytest.mark.parametrize("name", ["residuals", "truths"])
+def test_an_empty_list_is_one_sentence(tmp_path, capsys, name):
+    assert main(["calibrate", "--output_dir", str(tmp_path / "x"), f"--{name}", ""]) == 2
+    err = capsys.readouterr().err
+    assert f"--{name} is empty: give one or more of" in err and "Traceback" not in err and not (tmp_path / "x").exists()
+
+
+def test_n_cpus_and_its_older_name():
+    assert CalibrationConfig(n_cpus="2").n_cpus == 2
+    for flag in ("--n_cpus", "--n_jobs"):
+        assert parse(["calibrate", "--output_dir", "x", flag, "3"])[1].n_cpus == "3"

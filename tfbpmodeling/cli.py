@@ -436,6 +436,8 @@ def _simulation_options(parser: Parser) -> None:
     )
     group.add_argument("--output_dir", required=True, metavar="DIR", help="folder for the tables and their truth")
     group.add_argument("--overwrite", action="store_true", help="replace tables that are there")
+    cpus = "processes for the data sets of --model activity, one for each kind of V; never changes a number (default 1)"
+    group.add_argument("--n_cpus", metavar="N", default="1", help=cpus)
     interactions, activity = map(options_class, SIMULATED.values())
     first, second = ({f.name: f for f in dataclasses.fields(kind)} for kind in (interactions, activity))
     differ = [n for n in first.keys() & second if first[n].default != second[n].default]
@@ -453,30 +455,31 @@ def _simulation_options(parser: Parser) -> None:
 )
 def command_simulate(args: argparse.Namespace) -> int:
     "Write generated tables."
-    from tfbpmodeling.activity.activity_simulation import save_simulation, simulate_activities
+    from tfbpmodeling.activity.activity_simulation import simulate_to_folder
     from tfbpmodeling.known_truth.simulation import simulate_interactions
 
     kind, other = options_class(SIMULATED[args.model]), options_class(SIMULATED["interactions" if args.model == "activity" else "activity"])
     own, foreign = ({f.name for f in dataclasses.fields(k)} for k in (kind, other))
     if wrong := [name for name in vars(args) if name in foreign - own]:
         raise InputError(f"--{wrong[0]} is no option of --model {args.model}: leave it out, or choose the other model")
-    config = options_from(args, kind)
+    config, n_cpus = options_from(args, kind), Config(n_cpus=args.n_cpus).n_cpus
     if args.model == "interactions":
         folder = simulate_interactions(config).save(args.output_dir, overwrite=args.overwrite)
         print(f"response.csv, predictors.csv and truth.json: {folder}")
         return 0
-    for data in simulate_activities(config):
-        path = save_simulation(data, args.output_dir, args.overwrite)
-        print(f"{path} with {path.stem}.json, and tables of the first replicate in {path.with_suffix('')}")
+    for path, replicates in simulate_to_folder(config, args.output_dir, args.overwrite, n_cpus):
+        where = path.with_suffix("") if replicates == 1 else path.with_suffix("") / f"replicate_0 to replicate_{replicates - 1}"
+        print(f"{path} with {path.stem}.json, and tables in {where}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #9c32ff52
 @command(
     "calibrate",
     "measure on data with known truth how often each method is wrong",
-    "--output_dir calibration --n_jobs 4",
+    "--output_dir calibration --n_cpus 4",
     options="known_truth.calibration:CalibrationConfig",
     needed=("output_dir",),
+    more=lambda p: p.add_argument("--n_jobs", dest="n_cpus", default=argparse.SUPPRESS, help=argparse.SUPPRESS),  # its older name
     log=True,
 )
 def command_calibrate(args: argparse.Namespace) -> int:

@@ -158,7 +158,7 @@ def keep(folder: Path) -> None:
     corners = pd.read_csv(folder / "corners.csv", **EXACT)
     corners[corners["metric"].isin(["fdr", "power"])].to_csv(KEPT / "corners.csv", index=False, lineterminator="\n", float_format="%.10g")
     options = json.loads((folder / "calibration.json").read_text(encoding="utf-8"))["parameters"]
-    options = {name: value for name, value in options.items() if name not in ("output_dir", "n_jobs")}
+    options = {name: value for name, value in options.items() if name not in ("output_dir", "n_cpus", "n_jobs")}
     (KEPT / "options.json").write_text(json.dumps(options, indent=1) + "\n", encoding="utf-8")
     for name in FIGURES:
         shutil.copy(folder / "figures" / f"{name}.png", KEPT)

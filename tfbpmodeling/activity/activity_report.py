@@ -18,6 +18,7 @@ from tfbpmodeling.activity.activity_result import (
     MotifActivity,
     MotifActivityConfig,
     fit_warnings,
+    left_out,
     load_activity_tables,
     model_name,
     motif_activity,
@@ -48,7 +49,8 @@ log = logging.getLogger("tfbpmodeling")
 # %% auto #0
 __all__ = ['log', 'FIRST_SCREEN', 'ABOUT_BLOCK', 'PLOTS', 'ACTIVITY_MASTER', 'movers_block', 'activity_summary',
            'activity_data_block', 'selection_block', 'conditions_block', 'explained_block', 'activity_about_block',
-           'write_activity_manifest', 'write_motif_activity', 'activity_files', 'motif_activity_to_directory']
+           'write_activity_manifest', 'write_motif_activity', 'activity_files', 'result_folder',
+           'motif_activity_to_directory']
 
 # %% ../../nbs/activity/45_activity_report.ipynb #576c690d
 def movers_block(result: MotifActivity, most: int = 40) -> Block:
@@ -99,7 +101,6 @@ def activity_summary(result: MotifActivity) -> Block:
         (explained_share(r2["fitted"]), "explained, genes of the fit"),
         (explained_share(r2["held_out"]), "explained, held-out genes"),
     ]
-    dropped = [f"{len(genes)} {reason}" for reason, genes in tables.dropped.items() if genes]
     inputs = [(i.option.removesuffix("_file"), Path(i.path).name, i.sha256[:10]) for i in tables.inputs]
     return _filled(
         FIRST_SCREEN,
@@ -109,7 +110,7 @@ def activity_summary(result: MotifActivity) -> Block:
         sharing=sharing_sentence(result),
         truth=None if result.truth is None else truth_scores(result),
         notes=[*tables.warnings, *fit_warnings(result)],
-        left_out=", ".join(dropped) or "no gene",
+        left_out=left_out(tables),
         seed=result.config.random_state,
         inputs=inputs,
     )
@@ -235,6 +236,20 @@ def activity_files(folder: Path, result: MotifActivity, started: datetime, figur
         figure.save(folder / PLOTS)
     write_motif_activity(folder, result, started)
 
+# %% ../../nbs/activity/45_activity_report.ipynb #242f0e23
+def result_folder(output_dir: str) -> Path:
+    "Where results are to appear. An empty folder that is there makes room. InputError where no folder can appear."
+    if not output_dir:
+        raise InputError("--output_dir is empty: name a folder for the results")
+    target = Path(output_dir)
+    if target.resolve() == Path.cwd():
+        raise InputError(
+            f"--output_dir {output_dir} is the folder in which the command was given: name a new folder, which appears when it is whole"
+        )
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    return target if target.name not in ("", "..") else target.resolve()
+
 # %% ../../nbs/activity/45_activity_report.ipynb #020ff2d8
 ACTIVITY_MASTER = "run_motif_activity.ipynb"
 
@@ -251,15 +266,11 @@ def motif_activity_to_directory(
     config: MotifActivityConfig,
 ) -> tuple[Path, dict]:  # the folder, and its run.json
     "From files to a complete folder."
-    if not config.output_dir:
-        raise InputError("--output_dir is empty: name a folder for the results")
-    started, target, inputs = datetime.now(), Path(config.output_dir), ()
+    started, target, inputs = datetime.now(), result_folder(config.output_dir), ()
 
     def record(folder: Path, error: BaseException) -> None:
         write_activity_manifest(folder, config, started, inputs, error=error)
 
-    if target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
     about = dict(
         overwrite=config.overwrite, log_level=config.log_level, way_out="name another --output_dir, or add --overwrite to replace it"
     )

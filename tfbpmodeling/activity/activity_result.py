@@ -12,9 +12,10 @@ import pandas as pd
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
-from .activity_simulation import known_activity
+from .activity_simulation import is_data_set, known_activity, load_simulation
 from tfbpmodeling.activity.motif_activity import (
     ACTIVITY_METHODS,
     ActivityFit,
@@ -25,6 +26,7 @@ from tfbpmodeling.activity.motif_activity import (
     fitted_r2,
     held_out_r2,
     is_ridge,
+    structure_name,
 )
 from ..config import Config, InputError, check_options, listed, n_of, option
 from ..html import number
@@ -43,9 +45,10 @@ from tfbpmodeling.modeling_data import (
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'MotifActivityConfig', 'ActivityTables', 'make_activity_tables', 'load_activity_tables', 'movement',
-           'MotifActivity', 'tf_summary', 'fit_tables', 'model_name', 'explained_share', 'verdict', 'sharing_sentence',
-           'selection_table', 'fit_warnings', 'truth_scores', 'motif_activity', 'result_tables']
+__all__ = ['log', 'LARGEST', 'SMALLEST', 'MotifActivityConfig', 'check_sizes', 'ActivityTables', 'make_activity_tables',
+           'load_activity_tables', 'movement', 'MotifActivity', 'tf_summary', 'fit_tables', 'model_name',
+           'explained_share', 'verdict', 'sharing_sentence', 'selection_table', 'fit_warnings', 'truth_scores',
+           'left_out', 'motif_activity', 'result_tables']
 
 # %% ../../nbs/activity/43_activity_result.ipynb #af54a9f9
 def _as_in_a_run(name: str) -> dataclasses.Field:
@@ -59,11 +62,18 @@ class MotifActivityConfig:
     "Every option of motif_activity."
 
     response_file: str = option(
-        "", "Table of responses: genes in rows, one column per condition, first column = gene ids.", "input", metavar="FILE"
+        "",
+        "Table of responses: genes in rows, one column per condition, first column = gene ids. Or the .npz of simulated data.",
+        "input",
+        metavar="FILE",
     )
     predictors_file: str = option(
-        "", "Table of binding or motif scores: genes in rows, one column per transcription factor.", "input", metavar="FILE"
+        "",
+        "Table of binding or motif scores: genes in rows, one column per transcription factor. Or the same .npz.",
+        "input",
+        metavar="FILE",
     )
+    replicate: int = option(0, "Which replicate of an .npz to model; they count from 0.", "input", low=0, metavar="N")
     gene_names: str | None = option(
         None, "Table with two columns, id and name. Pages show the names; result files keep the ids.", "input", metavar="FILE"
     )
@@ -87,12 +97,16 @@ class MotifActivityConfig:
     )
     activity_cov: str = option(
         "auto",
-        "Covariance of the activities between conditions: auto, freeform, lowrank_R, block, diagonal, identity, or proportional (to the noise).",
+        "Covariance of the activities between conditions: auto, freeform, lowrank_R, block, diagonal, identity, or proportional (to the noise). "
+        "random, id and diag are understood too.",
         "activity",
         metavar="KIND",
     )
     noise_cov: str = option(
-        "auto", "Covariance of the noise between conditions: auto, freeform, diagonal or identity.", "activity", metavar="KIND"
+        "auto",
+        "Covariance of the noise between conditions: auto, freeform, diagonal or identity, or random, id, diag as regNet calls them.",
+        "activity",
+        metavar="KIND",
     )
     ridge_penalty: str = option("reml", "How ridge chooses its penalty.", "activity", choices=("reml", "gcv"))
     init: str = option(
@@ -113,7 +127,28 @@ class MotifActivityConfig:
 
     def __post_init__(self):
         check_options(self)
+        for name in ("activity_cov", "noise_cov"):
+            object.__setattr__(self, name, structure_name(getattr(self, name)))
         check_kinds(self.activity_cov, self.noise_cov, 10**6)
+
+# %% ../../nbs/activity/43_activity_result.ipynb #f6bcb003
+LARGEST, SMALLEST = 1e100, 1e-100  # numbers and differences whose squares, summed over the genes, stay within floating point
+
+
+def check_sizes(
+    table: pd.DataFrame,  # (G, n) finite numbers
+    where: str,  # what an error calls the table
+) -> None:
+    "Refuse numbers that cannot be squared. InputError with the first of them."
+    far = np.argwhere(table.abs().to_numpy() > LARGEST)
+    if len(far):
+        row, column = far[0]
+        cell = f"column {table.columns[column]!r} of {where} holds {table.iloc[row, column]:g} for gene {table.index[row]!r}"
+        raise InputError(f"{cell}: numbers beyond {LARGEST:g} cannot be squared; correct the cell, or give the column in another unit")
+    span = table.max() - table.min()
+    if len(flat := span.index[(span > 0) & (span < SMALLEST)]):
+        rule = f"differences below {SMALLEST:g} cannot be squared; give it in another unit"
+        raise InputError(f"column {flat[0]!r} of {where} varies by {span[flat[0]]:g} only: {rule}")
 
 # %% ../../nbs/activity/43_activity_result.ipynb #27aeb767
 @dataclass(frozen=True, eq=False)
@@ -152,6 +187,8 @@ def make_activity_tables(
         raise InputError(
             f"only {len(genes)} genes are left ({len(dropped['missing values'])} had missing values): activities need at least 10"
         )
+    for name, table in zip(names, (y, x)):
+        check_sizes(table, name)
     if flat := [c for c in y.columns if y[c].nunique() < 2]:
         raise InputError(f"column {flat[0]!r} of {names[0]} has the same value for all {len(genes)} genes in use: take it out")
     constant = tuple(c for c in x.columns if x[c].nunique() < 2)
@@ -179,12 +216,25 @@ def _table_warnings(x: pd.DataFrame, constant: tuple[str, ...], y: pd.DataFrame)
     return tuple(notes)
 
 # %% ../../nbs/activity/43_activity_result.ipynb #389105ee
+def _read_one(config: MotifActivityConfig, at: int) -> pd.DataFrame:
+    "The response (at 0) or the predictors (at 1) of a run."
+    name, what = (("response_file", "response table"), ("predictors_file", "predictors table"))[at]
+    path = getattr(config, name)
+    if not path:
+        raise InputError(f"--{name} is empty: motif_activity needs it")
+    if not is_data_set(path):
+        return read_table(path, what)
+    data, r = load_simulation(path), config.replicate
+    if r >= data.replicates:
+        raise InputError(f"--replicate {r}: {Path(path).name} has {n_of(data.replicates, 'replicate')}, counted from 0")
+    return data.to_frames(r)[at]
+
+
 def load_activity_tables(config: MotifActivityConfig) -> ActivityTables:
     "Read the files of a run."
-    for name in ("response_file", "predictors_file"):
-        if not getattr(config, name):
-            raise InputError(f"--{name} is empty: motif_activity needs it")
-    tables = read_table(config.response_file, "response table"), read_table(config.predictors_file, "predictors table")
+    tables = _read_one(config, 0), _read_one(config, 1)
+    if config.replicate and not (is_data_set(config.response_file) or is_data_set(config.predictors_file)):
+        raise InputError(f"--replicate {config.replicate} chooses from the .npz of simulated data: leave it out where tables are given")
     made = make_activity_tables(*tables, config.missing, config.scale_predictors, shown_names(config.response_file, config.predictors_file))
     names = read_gene_names(config.gene_names) if config.gene_names else {}
     given = {o: getattr(config, o) for o in ("response_file", "predictors_file", "gene_names")}
@@ -280,13 +330,20 @@ def _true_start(config: MotifActivityConfig, tables: ActivityTables, truth: dict
     return truth["activity_cov"] * float((tables.scale**2).mean()), truth["noise_cov"]
 
 
+def _truth_of(config: MotifActivityConfig, tables: ActivityTables) -> dict | None:
+    "The truth of generated tables, where it knows every factor and condition in use."
+    truth = known_activity(config.response_file, config.replicate)
+    known = truth is not None and set(tables.predictors.columns) <= set(truth["tfs"])
+    return truth if known and set(tables.response.columns) <= set(truth["conditions"]) else None
+
+
 def fit_tables(
     config: MotifActivityConfig,
     tables: ActivityTables,
 ) -> MotifActivity:
     "The model fitted to two tables, and R² on held-out genes. One thread for each structure: the number of threads changes no number."
     Y, M = tables.response.to_numpy(), tables.predictors.to_numpy()
-    truth = known_activity(config.response_file)
+    truth = _truth_of(config, tables)
     with threadpool_limits(1), ThreadPoolExecutor(config.n_cpus) as pool:
         start = FitStart(config.init, _true_start(config, tables, truth), config.random_state)
         how = (config.method, config.activity_cov, config.noise_cov, config.ridge_penalty, start)
@@ -372,6 +429,11 @@ def truth_scores(result: MotifActivity) -> dict[str, float]:
     return near | dict(coverage=float((np.abs(fit.activities.mean - B) <= 1.96 * fit.activities.sd).mean()))
 
 # %% ../../nbs/activity/43_activity_result.ipynb #39b636ea
+def left_out(tables: ActivityTables) -> str:
+    "How many genes are not modelled, and why, for a sentence."
+    return ", ".join(f"{n_of(len(genes), 'gene')} ({reason})" for reason, genes in tables.dropped.items() if genes) or "no gene"
+
+# %% ../../nbs/activity/43_activity_result.ipynb #f9405a1d
 def motif_activity(
     config: MotifActivityConfig,
     tables: ActivityTables | None = None,  # None: those of the files
@@ -381,7 +443,7 @@ def motif_activity(
     for note in tables.warnings:
         log.warning("%s", note)
     sizes = (*tables.predictors.shape, tables.response.shape[1])
-    log.info("%d genes, %d TFs, %d conditions; dropped: %s", *sizes, {k: len(v) for k, v in tables.dropped.items() if v} or "none")
+    log.info("%d genes, %d TFs, %d conditions; left out: %s", *sizes, left_out(tables))
     result = fit_tables(config, tables)
     log.info("%s", verdict(result))
     return result

@@ -11,8 +11,9 @@ import json
 import numpy as np
 import pandas as pd
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from joblib import Parallel, delayed
 from pathlib import Path
 from ..artifacts import json_text, replace_file
 from ..config import InputError, check_options, did_you_mean, option
@@ -31,11 +32,11 @@ from ..modeling_data import predictor_values, read_table
 # %% auto #0
 __all__ = ['ALIASES', 'SIMULATED_NOISE', 'ACTIVITY_DECIMALS', 'ACTIVITY_ARRAYS', 'activity_kinds', 'ActivityConfig',
            'activity_covariance', 'noise_covariance', 'motif_matrix', 'activity_noise', 'activity_replicate',
-           'ActivityData', 'simulate_activity', 'simulate_activities', 'save_simulation', 'load_simulation',
-           'known_activity']
+           'Parameters', 'data_set_name', 'ActivityData', 'simulate_activity', 'each_kind', 'simulate_activities',
+           'save_simulation', 'load_simulation', 'simulate_to_folder', 'is_data_set', 'known_activity']
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #f4ca1ace
-ALIASES = {"random": "freeform", "id": "identity"}  # names in regNet -> here
+ALIASES = {"random": "freeform", "id": "identity", "diag": "diagonal"}  # words of regNet -> here
 
 
 def activity_kinds(
@@ -108,6 +109,8 @@ class ActivityConfig:
     random_state: int = option(42, "Seed. The same seed gives the same tables.", "truth", low=0, high=2**32 - 1, metavar="SEED")
 
     def __post_init__(self):
+        if self.noise_cov == "id":  # the word of regNet; random is a kind of noise of its own
+            object.__setattr__(self, "noise_cov", "identity")
         check_options(self)
         object.__setattr__(self, "activity_cov", activity_kinds(self.activity_cov, self.n_conditions))
         if self.n_active and self.n_active > self.n_tfs:
@@ -225,29 +228,57 @@ def activity_replicate(
     B = (k * B).round(ACTIVITY_DECIMALS)
     return (motif @ B + noise).round(ACTIVITY_DECIMALS), B, k
 
-# %% ../../nbs/activity/40_activity_simulation.ipynb #d0010e86
+# %% ../../nbs/activity/40_activity_simulation.ipynb #fe217683
+class Parameters(dict):
+    "What made a data set: parameter['V'] and parameter.V are the same."
+
+    def __getattr__(self, name: str):
+        if name in self:
+            return self[name]
+        raise AttributeError(f"no parameter {name!r}: there are {', '.join(self)}")
+
+# %% ../../nbs/activity/40_activity_simulation.ipynb #6c801b36
 def _percent(share: float) -> str:
     "0.29 -> 29: rounded, not cut."
     return f"{round(100 * share, 4):g}"
 
 
+def data_set_name(
+    params: dict,  # of a data set
+    replicates: int,
+) -> str:  # activity_C_4_G_978_TF_623_V_freeform_rep_1_Sigma_identity_frac_20_seed_42
+    "What a data set is, as a file name."
+    p, o = params, params["options"]
+    share = f"_{_percent(o['noise_fraction'])}" if p["gamma"] else ""
+    more = "".join(
+        f"_{key}_{o[name]:g}" for key, name in (("active", "n_active"), ("df", "noise_df"), ("spread", "noise_spread")) if o[name]
+    )
+    source = "_M_" + ("table" if o["motif_file"] else o["motifs"]) if o["motif_file"] or o["motifs"] != "uniform" else ""
+    return (
+        f"activity_C_{p['C']}_G_{p['G']}_TF_{p['T']}_V_{o['activity_cov'][0]}_rep_{replicates}_Sigma_{o['noise_cov']}{share}"
+        f"_frac_{_percent(o['signal_fraction'])}{more}{source}_seed_{o['random_state']}"
+    )
+
+# %% ../../nbs/activity/40_activity_simulation.ipynb #d0010e86
 @dataclass(frozen=True, eq=False)
 class ActivityData:
     "Simulated activities and responses over several conditions, with known truth."
 
-    Y: np.ndarray  # (G·C, replicates), column-major: the genes of the first condition, then of the second, …
-    beta: np.ndarray  # (T·C, replicates), likewise
-    params: (
-        dict  # G, T, C, V, Sigma, gamma, noise_cov (= Sigma + gamma V), motif (G, T), scale (replicates), genes, tfs, conditions, options
-    )
+    Y: pd.DataFrame  # (G·C, replicates), column-major: the genes of the first condition, then of the second, …
+    beta: pd.DataFrame  # (T·C, replicates), likewise
+    params: Parameters  # G, T, C, V, Sigma, gamma, noise_cov (= Sigma + gamma V), motif (G, T), scale (replicates), genes, tfs, conditions, options
+
+    parameter = property(lambda self: self.params, doc="What made the data, under the name that regNet's README uses.")
+    replicates = property(lambda self: self.Y.shape[1], doc="How many there are; they count from 0.")
+    name = property(lambda self: data_set_name(self.params, self.replicates), doc="What it is, as a file name.")
 
     def Y_of(self, replicate: int) -> np.ndarray:
         "The response of one replicate, (G, C)."
-        return self.Y[:, replicate].reshape(self.params["G"], self.params["C"], order="F")
+        return self.Y.iloc[:, replicate].to_numpy().reshape(self.params["G"], self.params["C"], order="F")
 
     def beta_of(self, replicate: int) -> np.ndarray:
         "The activities of one replicate, (T, C)."
-        return self.beta[:, replicate].reshape(self.params["T"], self.params["C"], order="F")
+        return self.beta.iloc[:, replicate].to_numpy().reshape(self.params["T"], self.params["C"], order="F")
 
     def V_of(self, replicate: int) -> np.ndarray:
         "Covariance of the activities of one replicate, scaled as its signal, (C, C)."
@@ -259,60 +290,66 @@ class ActivityData:
         response = pd.DataFrame(self.Y_of(replicate), genes, pd.Index(self.params["conditions"], dtype=object))
         return response, pd.DataFrame(self.params["motif"], genes, pd.Index(self.params["tfs"], dtype=object))
 
-    @property
-    def name(self) -> str:
-        "What it is, as a file name: activity_C_4_G_978_TF_623_V_freeform_rep_1_Sigma_identity_frac_20_seed_42."
-        o, p = self.params["options"], self.params
-        share = f"_{_percent(o['noise_fraction'])}" if p["gamma"] else ""
-        more = "".join(
-            f"_{key}_{o[name]:g}" for key, name in (("active", "n_active"), ("df", "noise_df"), ("spread", "noise_spread")) if o[name]
-        )
-        source = "_M_" + ("table" if o["motif_file"] else o["motifs"]) if o["motif_file"] or o["motifs"] != "uniform" else ""
-        return (
-            f"activity_C_{p['C']}_G_{p['G']}_TF_{p['T']}_V_{o['activity_cov'][0]}_rep_{self.Y.shape[1]}_Sigma_{o['noise_cov']}{share}"
-            f"_frac_{_percent(o['signal_fraction'])}{more}{source}_seed_{o['random_state']}"
-        )
+    def truth_of(self, replicate: int) -> dict:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions
+        "What is true of one replicate."
+        truth = dict(version=1, model="activity", replicate=replicate, tfs=self.params["tfs"], conditions=self.params["conditions"])
+        return truth | dict(activity=self.beta_of(replicate), activity_cov=self.V_of(replicate), noise_cov=self.params["noise_cov"])
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #7aa86199
 def simulate_activity(
     config: ActivityConfig,  # of several kinds of V the first is used
+    only: Sequence[int] | None = None,  # numbers of the replicates to make; None: all
 ) -> ActivityData:
-    "A data set with all its replicates."
+    "A data set with its replicates."
     config = dataclasses.replace(config, activity_cov=config.activity_cov[:1])
     seed, c, table = config.random_state, config.n_conditions, motif_matrix(config)
     V = activity_covariance(config.activity_cov[0], c, random_stream(seed, "covariance"))
     sigma, gamma = noise_covariance(config.noise_cov, V, config.noise_fraction, random_stream(seed, "covariance", 1))
-    motif, noise = table.to_numpy(), sigma + gamma * V
-    sets = [activity_replicate(motif, V, noise, config, r) for r in range(config.replicates)]
-    params = dict(G=len(table), T=table.shape[1], C=c, V=V, Sigma=sigma, gamma=gamma, noise_cov=noise, motif=motif)
-    params |= dict(genes=list(table.index), tfs=list(table.columns), conditions=[f"condition_{i:0{len(str(c))}d}" for i in range(1, c + 1)])
-    params |= dict(scale=np.array([k for *_, k in sets]), options=dataclasses.asdict(config))
-    Y, beta = (np.column_stack([one[i].ravel(order="F") for one in sets]) for i in (0, 1))
+    motif, noise, numbers = table.to_numpy(), sigma + gamma * V, range(config.replicates) if only is None else only
+    sets = [activity_replicate(motif, V, noise, config, r) for r in numbers]
+    params = Parameters(G=len(table), T=table.shape[1], C=c, V=V, Sigma=sigma, gamma=gamma, noise_cov=noise, motif=motif)
+    params.update(genes=list(table.index), tfs=list(table.columns), conditions=[f"condition_{i:0{len(str(c))}d}" for i in range(1, c + 1)])
+    params.update(scale=np.array([k for *_, k in sets]), options=dataclasses.asdict(config))
+    Y, beta = (pd.DataFrame({r: one[i].ravel(order="F") for r, one in zip(numbers, sets)}) for i in (0, 1))
     return ActivityData(Y, beta, params)
+
+# %% ../../nbs/activity/40_activity_simulation.ipynb #c4115782
+def each_kind(config: ActivityConfig) -> list[ActivityConfig]:
+    "The settings with one kind of V each."
+    return [dataclasses.replace(config, activity_cov=(kind,)) for kind in config.activity_cov]
 
 
 def simulate_activities(config: ActivityConfig) -> list[ActivityData]:
     "One data set for every kind of V."
-    return [simulate_activity(dataclasses.replace(config, activity_cov=(kind,))) for kind in config.activity_cov]
+    return [simulate_activity(one) for one in each_kind(config)]
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #37274f72
 ACTIVITY_ARRAYS = ("V", "Sigma", "noise_cov", "motif", "scale")  # of params, kept in the .npz
 
 
-def _write_activity_tables(data: ActivityData, folder: Path, replicate: int) -> None:
+def _write_replicate(data: ActivityData, folder: Path, replicate: int) -> None:
+    "response.csv and truth.json."
     folder.mkdir(exist_ok=True)
-    for name, table in zip((TABLE_FILES["response"], TABLE_FILES["predictors"]), data.to_frames(replicate)):
-        table.to_csv(folder / name, lineterminator="\n")
-    truth = dict(version=1, model="activity", replicate=replicate, tfs=data.params["tfs"], conditions=data.params["conditions"])
-    truth |= dict(activity=data.beta_of(replicate).tolist(), activity_cov=data.V_of(replicate).tolist())
-    replace_file(folder / TABLE_FILES["truth"], json_text(truth | dict(noise_cov=data.params["noise_cov"].tolist())))
+    data.to_frames(replicate)[0].to_csv(folder / TABLE_FILES["response"], lineterminator="\n")
+    truth = {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in data.truth_of(replicate).items()}
+    replace_file(folder / TABLE_FILES["truth"], json_text(truth))
 
 
+def _write_activity_tables(data: ActivityData, folder: Path, first: int) -> None:
+    "The tables of one replicate in the folder itself, and of several each in a folder of its own."
+    _write_replicate(data, folder, first)
+    data.to_frames(first)[1].to_csv(folder / TABLE_FILES["predictors"], lineterminator="\n")
+    if data.replicates > 1:
+        for replicate in range(data.replicates):
+            _write_replicate(data, folder / f"replicate_{replicate}", replicate)
+
+# %% ../../nbs/activity/40_activity_simulation.ipynb #efac54a5
 def save_simulation(
     data: ActivityData,
     folder: str | Path,  # made if it is not there
     overwrite: bool = False,
-    tables: int | None = 0,  # replicate to write as response.csv and predictors.csv in a folder of its own; None: none
+    tables: int
+    | None = 0,  # replicate whose tables stand in the folder NAME itself, each of several also in NAME/replicate_R; None: no tables
 ) -> Path:  # the .npz; the .json has the same name
     "Write a data set. InputError where it exists or cannot be written."
     path = Path(folder) / f"{data.name}.npz"
@@ -322,7 +359,7 @@ def save_simulation(
         raise InputError(f"{path} exists: give another folder, or allow it to be replaced")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(packed := io.BytesIO(), Y=data.Y, beta=data.beta, **arrays)
+        np.savez_compressed(packed := io.BytesIO(), Y=data.Y.to_numpy(), beta=data.beta.to_numpy(), **arrays)
         if tables is not None:
             _write_activity_tables(data, path.with_suffix(""), tables)
         replace_file(
@@ -334,6 +371,20 @@ def save_simulation(
     return path
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #c4680759
+def _data_set(arrays: dict[str, np.ndarray], facts: dict) -> ActivityData:
+    "A data set from what its two files hold. ValueError where they do not belong together."
+    params = Parameters({k: v for k, v in facts.items() if k not in ("version", "model", "seed")})
+    found = {k: np.asarray(arrays[k], dtype=float) for k in ("Y", "beta", *ACTIVITY_ARRAYS)}
+    G, T, C, R = (*(params[k] for k in "GTC"), len(found["scale"]))
+    shapes = dict(Y=(G * C, R), beta=(T * C, R), motif=(G, T), scale=(R,)) | {k: (C, C) for k in ("V", "Sigma", "noise_cov")}
+    if wrong := [k for k, shape in shapes.items() if found[k].shape != shape]:
+        raise ValueError(wrong[0])
+    if [len(params[k]) for k in ("genes", "tfs", "conditions")] != [G, T, C]:
+        raise ValueError("names")
+    params.update({k: found[k] for k in ACTIVITY_ARRAYS})
+    return ActivityData(pd.DataFrame(found["Y"]), pd.DataFrame(found["beta"]), params)
+
+
 def load_simulation(
     path: str | Path,  # the .npz or the .json of a data set
 ) -> ActivityData:
@@ -343,26 +394,50 @@ def load_simulation(
     try:
         facts = json.loads(stem.with_name(f"{stem.name}.json").read_text(encoding="utf-8"))
         with np.load(stem.with_name(f"{stem.name}.npz"), allow_pickle=False) as arrays:
-            found = dict(arrays)
-        params = {k: v for k, v in facts.items() if k not in ("version", "model", "seed")} | {k: found[k] for k in ACTIVITY_ARRAYS}
-        return ActivityData(found["Y"], found["beta"], params)
+            return _data_set(dict(arrays), facts)
     except OSError as e:
         raise InputError(
             f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json in the same folder"
         ) from None
-    except (ValueError, KeyError, AttributeError, EOFError, zipfile.BadZipFile):
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile):
         raise InputError(f"{path} is not a data set of simulate --model activity") from None
 
+# %% ../../nbs/activity/40_activity_simulation.ipynb #aaccc04c
+def _simulate_and_save(config: ActivityConfig, folder: str | Path, overwrite: bool) -> tuple[Path, int]:
+    data = simulate_activity(config)
+    return save_simulation(data, folder, overwrite), data.replicates
+
+
+def simulate_to_folder(
+    config: ActivityConfig,
+    folder: str | Path,  # made if it is not there
+    overwrite: bool = False,
+    n_cpus: int = 1,  # processes; never changes a number
+) -> list[tuple[Path, int]]:  # the .npz of each kind of V, and its number of replicates
+    "Make and write a data set for every kind of V."
+    tasks = [delayed(_simulate_and_save)(one, folder, overwrite) for one in each_kind(config)]
+    return Parallel(n_jobs=min(n_cpus, len(tasks)))(tasks)
+
 # %% ../../nbs/activity/40_activity_simulation.ipynb #6e752ca4
+def is_data_set(path: str | Path) -> bool:
+    "Whether a path names the .npz of a data set rather than a table."
+    return Path(path).suffix == ".npz"
+
+
 def known_activity(
-    response_file: str | Path,  # the response table of a run
+    response_file: str | Path,  # the response table of a run, or the .npz of a data set
+    replicate: int = 0,  # of the data set
 ) -> dict | None:  # activity (T, C), activity_cov, noise_cov (C, C), tfs, conditions; None where the folder of the table has no such truth
     "The truth of generated tables."
+    if is_data_set(response_file):
+        return load_simulation(response_file).truth_of(replicate)
     path = Path(response_file).parent / TABLE_FILES["truth"]
     try:
         truth = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        if not isinstance(truth, dict) or truth.get("model") != "activity":
+            return None
+        found = {k: np.array(truth[k], dtype=float) for k in ("activity", "activity_cov", "noise_cov")}
+        T, C = len(truth["tfs"]), len(truth["conditions"])
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    if not isinstance(truth, dict) or truth.get("model") != "activity":
-        return None
-    return truth | {k: np.array(truth[k], dtype=float) for k in ("activity", "activity_cov", "noise_cov")}
+    return truth | found if [v.shape for v in found.values()] == [(T, C), (C, C), (C, C)] else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from scipy.linalg import solve_triangular
 from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import chi2
+from .activity_simulation import ALIASES
 from typing import NamedTuple, Protocol
 from ..config import InputError, choose, one_of
 
@@ -19,10 +20,10 @@ from ..config import InputError, choose, one_of
 __all__ = ['ACTIVITY_KINDS', 'NOISE_KINDS', 'INITS', 'ACTIVITY_METHODS', 'RIDGE', 'AUTO', 'TESTED', 'Rotated', 'rotate',
            'Canonical', 'canonical', 'log_likelihood', 'gradients', 'Activities', 'posterior', 'ridge_penalty',
            'ridge_covariances', 'Structure', 'FactorStructure', 'DiagonalStructure', 'BlockStructure',
-           'IdentityStructure', 'check_kinds', 'make_structure', 'SeparatePair', 'ProportionalPair', 'make_pair',
-           'why_undetermined', 'check_determined', 'CovarianceFit', 'fit_covariances', 'is_ridge', 'candidates',
-           'LikelihoodRatio', 'proportionality_test', 'ActivityFit', 'FitStart', 'fit_motif_activity', 'fitted_r2',
-           'held_out_r2']
+           'IdentityStructure', 'structure_name', 'check_kinds', 'make_structure', 'SeparatePair', 'ProportionalPair',
+           'make_pair', 'why_undetermined', 'check_determined', 'CovarianceFit', 'fit_covariances', 'is_ridge',
+           'candidates', 'LikelihoodRatio', 'proportionality_test', 'ActivityFit', 'FitStart', 'fit_motif_activity',
+           'fitted_r2', 'held_out_r2']
 
 # %% ../../nbs/activity/41_motif_activity.ipynb #dbf5f1d0
 class Rotated(NamedTuple):
@@ -247,6 +248,13 @@ class IdentityStructure:
     def start(self, near: np.ndarray) -> np.ndarray:
         return np.sqrt([np.trace(near) / self.C])
 
+# %% ../../nbs/activity/41_motif_activity.ipynb #cefde74f
+def structure_name(
+    word: str,  # a name of the table, or a word of regNet
+) -> str:  # a name of the table
+    "The name of a structure."
+    return ALIASES.get(word, word)
+
 # %% ../../nbs/activity/41_motif_activity.ipynb #0fa0db37
 ACTIVITY_KINDS = ("proportional", "identity", "diagonal", "block", "freeform")  # and lowrank_r
 NOISE_KINDS = ("identity", "diagonal", "freeform")
@@ -407,6 +415,7 @@ def fit_covariances(
     max_evaluations: int = 5000,
 ) -> CovarianceFit:
     "Fit the covariances. InputError where the data cannot determine them."
+    activity_cov, noise_cov = structure_name(activity_cov), structure_name(noise_cov)
     check_kinds(activity_cov, noise_cov, rotated.C)
     check_determined(rotated, activity_cov, noise_cov)
     small, unit, scale = _to_size_one(rotated)
@@ -456,6 +465,7 @@ def candidates(
     method: str = "auto",  # of ACTIVITY_METHODS
 ) -> tuple[tuple[str, str], ...]:  # pairs of structures (V, Σ), each once
     "The pairs that may be the answer: `auto` admits ridge, `mixed` does not unless it is named. With one condition all are ridge."
+    activity_cov, noise_cov = structure_name(activity_cov), structure_name(noise_cov)
     choose("method", method, ACTIVITY_METHODS)
     check_kinds(activity_cov, noise_cov, n_conditions)
     if method == "ridge" or n_conditions == 1:
@@ -548,7 +558,7 @@ def fit_motif_activity(
     V, sigma = ridge_covariances(rotated, penalty)
     ridge = CovarianceFit(*RIDGE, V, sigma, log_likelihood(rotated, V, sigma), 2, True, 0)
     admitted = candidates(activity_cov, noise_cov, rotated.C, method)
-    pairs = _fitted_pairs(rotated, admitted, (activity_cov, noise_cov))
+    pairs = _fitted_pairs(rotated, admitted, (structure_name(activity_cov), structure_name(noise_cov)))
     fits = fit_all(lambda pair: fit_covariances(rotated, *pair, start.init, start.truth, start.seed), pairs)
     compared = tuple(sorted(fits, key=lambda f: f.aic))
     by_pair = {(f.activity_cov, f.noise_cov): f for f in compared}

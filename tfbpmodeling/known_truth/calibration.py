@@ -382,11 +382,14 @@ class CalibrationConfig:
     n_bootstraps: int = option(100, "Bootstraps of the published method.", "study", low=10, metavar="N")
     inference_q: float = option(0.1, "Nominal rate of the other methods.", "study", low=0, high=1, open_interval=True, metavar="RATE")
     random_state: int = option(0, "Seed. The same seed gives the same numbers.", "study", low=0, high=2**32 - 1, metavar="SEED")
-    n_jobs: int = option(1, "Number of processes. It never changes a number.", "study", low=1, metavar="N")
+    n_cpus: int = option(1, "Number of processes. It never changes a number.", "study", low=1, metavar="N")
     output_dir: str = option("", "Folder for tables, figures and page. A study that was stopped goes on there.", "output", metavar="DIR")
 
     def __post_init__(self):
         check_options(self)
+        for name in ("truths", "residuals"):
+            if not getattr(self, name):
+                raise InputError(f"--{name} is empty: give one or more of {', '.join(TRUTHS if name == 'truths' else RESIDUALS)}")
         if unknown := [name for name in (*self.changed_truths, *self.corner_truths) if name not in TRUTHS]:
             raise InputError(f"truth {unknown[0]!r}: choose from {', '.join(TRUTHS)}")
         cells_of(self)
@@ -675,7 +678,7 @@ def run_calibration(
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as e:
         raise InputError(f"--output_dir {folder} cannot be made ({e.strerror}): name a folder that you may write") from None
-    options, how = MethodOptions(config.n_bootstraps, q=config.inference_q), (config.n_jobs, config.random_state, folder, progress)
+    options, how = MethodOptions(config.n_bootstraps, q=config.inference_q), (config.n_cpus, config.random_state, folder, progress)
     summary, corners = calibration_study(cells_of(config), options, config.n_replicates, config.n_fast, *how), None
     if config.n_corners and corner_cells(config):
         corners = calibration_study(corner_cells(config), dataclasses.replace(options, methods=FAST), 0, config.n_corners, *how)
