@@ -89,7 +89,7 @@ def test_the_words_of_the_document_name_noise(word, name):
 def test_an_unknown_parameter_says_which_there_are():
     data = simulate_activity(ActivityConfig(n_genes=60, n_tfs=12))
     with pytest.raises(AttributeError, match="no parameter 'sigma': there are G, T, C"):
-        data.parameter.sigma
+        print(data.parameter.sigma)
 
 
 # ---- all replicates ------------------------------------------------------------------------------------------
