@@ -245,6 +245,11 @@ def _state_before(folder: Path) -> dict | None:
 
 
 def _difference(folder: Path, before: dict, now: dict) -> str:
+    if before.get("notebook") and not now["notebook"]:
+        return (
+            f"{folder} holds a batch that was made with a changed notebook ({before['notebook']}), and only a notebook that the command names is executed: "
+            "name it again with --notebook, or choose another --output_dir"
+        )
     a, b = counting_options(before), counting_options(now)
     said = [f"--{name} was {a.get(name)}, now {b.get(name)}" for name in b if a.get(name) != b.get(name)]
     return f"{folder} holds a batch with other options ({'; '.join(said)}): choose another --output_dir, or --overwrite to compute every TF again"

@@ -182,7 +182,7 @@ def chosen_factors(config: BatchConfig, sources: Sources) -> list[str]:
     return list(dict.fromkeys(asked))
 
 # %% ../nbs/20_batch_tables.ipynb #8b7bfab3
-FILE_OPTIONS = ("blacklist_file", "gene_names")  # their content counts, not their place
+FILE_OPTIONS = ("blacklist_file", "gene_names", "notebook")  # their content counts, not their place
 
 
 NEUTRAL = {"response_file", "predictors_file", "perturbed_tf", "output_dir", "timestamp", "overwrite", "n_cpus", "log_level", "log_handler"} | set(

@@ -95,7 +95,6 @@ def serve() -> None:
         os.dup2(nothing.fileno(), 0)
     os.dup2(2, 1)  # what else is printed goes to the errors
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the batch
-    sys.path.insert(0, "")  # as a kernel has it
     inbox = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(requests, inbox), daemon=True).start()
     import_nbformat()
@@ -125,7 +124,7 @@ def start_process(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=errors,
-        env=limits | os.environ,
+        env=limits | os.environ | dict(PYTHONSAFEPATH="1"),  # what it starts imports nothing from where one stands, as -P does for itself
         start_new_session=True,  # Ctrl-C in a terminal goes to the batch alone
     )
 

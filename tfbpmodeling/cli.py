@@ -10,6 +10,7 @@ import dataclasses
 import importlib
 import importlib.resources
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -215,6 +216,7 @@ def main(argv: list[str] | None = None) -> int:
         print(_version() if args.version else make_parser().format_help())
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    os.environ["PYTHONSAFEPATH"] = "1"  # whatever Python is started from here imports nothing from the folder where one stands
     try:
         with console_log(args):
             return COMMANDS[command].function(args)
@@ -335,15 +337,21 @@ def command_check(args: argparse.Namespace) -> int:
     "report",
     "make the page of a finished run again, without fitting",
     "results/YOR028C",
-    more=lambda p: _run_directories(p, "run_dir"),
+    more=lambda p: _report_options(p),
     log=True,
 )
 def command_report(args: argparse.Namespace) -> int:
     "Render the page of a stored run again."
     from tfbpmodeling.report import report_again
 
-    print(f"report:  {report_again(args.run_dir)}")
+    print(f"report:  {report_again(args.run_dir, args.notebook)}")
     return 0
+
+
+def _report_options(parser: Parser) -> None:
+    _run_directories(parser, "run_dir")
+    about = "a changed copy of the master notebook, to make the page with; it is executed. Without it the master notebook is used, whatever the run used"
+    parser.add_argument_group(GROUPS["output"]).add_argument("--notebook", metavar="PATH", help=about)
 
 
 def _run_directories(parser: Parser, *names: str) -> None:

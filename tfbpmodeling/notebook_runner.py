@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .artifacts import replace_file, run_directory
 from .config import Config, InputError, did_you_mean
@@ -32,7 +32,7 @@ log = logging.getLogger("tfbpmodeling")
 # %% auto #0
 __all__ = ['log', 'KERNEL_LOG', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over', 'handed_over',
            'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook', 'notebook_changes',
-           'NotebookError', 'run_notebook', 'tidy_notebook', 'page_of', 'write_page', 'partial_page',
+           'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page', 'partial_page',
            'directory_with_page']
 
 # %% ../nbs/16_notebook_runner.ipynb #40c6fee0
@@ -244,7 +244,8 @@ def run_notebook(
     if engine == "inprocess":
         _run_in_process(notebook, place, parameters)
         return
-    options = dict(kernel_name="python3", progress_bar=False, km=kernel, extra_arguments=["--IPKernelApp.log_level=50"])
+    said = ["--IPKernelApp.log_level=50", "--InteractiveShellApp.ignore_cwd=True"]
+    options = dict(kernel_name="python3", progress_bar=False, km=kernel, extra_arguments=said)
 
     def work() -> None:
         try:
@@ -264,13 +265,15 @@ def run_notebook(
 
 # %% ../nbs/16_notebook_runner.ipynb #f5ce1c45
 def _this_python():
-    "Kernels of this Python, whatever kernels the user has installed under the same name."
+    "Kernels of this Python, whatever kernels the user has installed under the same name; they import nothing from where one stands."
     from ipykernel.kernelspec import RESOURCES, get_kernel_dict
     from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 
     class ThisPython(KernelSpecManager):
         def get_kernel_spec(self, kernel_name):
-            return KernelSpec(resource_dir=RESOURCES, **get_kernel_dict())
+            spec = get_kernel_dict()
+            python, *rest = spec["argv"]
+            return KernelSpec(resource_dir=RESOURCES, **spec | dict(argv=[python, "-P", *rest], env=dict(PYTHONSAFEPATH="1")))
 
     return ThisPython()
 
@@ -419,10 +422,18 @@ def tidy_notebook(
 NOT_SHOWN = {"remove-cell", "parameters", "injected-parameters"}  # tags of cells that the page leaves out
 
 
+class MadeBy(NamedTuple):
+    "Which notebook made a page, where there is something to say of it."
+
+    words: str = ""  # sentences; "": the notebook of the run, or the master notebook
+    changes: str = ""  # from `notebook_changes`
+
+
 def page_of(
     notebook,  # executed nbformat node
     title: str,
     failure: str = "",  # one sentence; "" for a run that went well
+    made_by: MadeBy = MadeBy(),
 ) -> str:
     "The page of an executed notebook."
     from nbconvert import HTMLExporter
@@ -431,7 +442,7 @@ def page_of(
     notebook.cells = [c for c in notebook.cells if not NOT_SHOWN & set(c.metadata.get("tags", []))]
     templates = importlib.resources.files("tfbpmodeling") / "templates"
     exporter = HTMLExporter(template_name="report", extra_template_basedirs=[str(templates)], exclude_anchor_links=True, embed_images=False)
-    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}, "failure": failure})
+    page, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}, "failure": failure, "made_by": made_by})
     return page
 
 # %% ../nbs/16_notebook_runner.ipynb #86e1db77
@@ -443,12 +454,14 @@ def write_page(
     executed: Path,  # the notebook that papermill wrote
     title: str,
     failure: str = "",
+    made_by: MadeBy = MadeBy(),
 ) -> None:
     "report.ipynb and report.html, each whole or not at all."
     nbformat = import_nbformat()
 
     notebook = tidy_notebook(nbformat.read(executed, as_version=4))
-    for name, text in (("report.ipynb", nbformat.writes(notebook) + "\n"), ("report.html", page_of(notebook, title, failure))):
+    page = page_of(notebook, title, failure, made_by)
+    for name, text in (("report.ipynb", nbformat.writes(notebook) + "\n"), ("report.html", page)):
         replace_file(folder / name, text)
     executed.unlink()
 

@@ -13,6 +13,7 @@ import math
 from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pandas as pd
@@ -26,6 +27,7 @@ from .least_squares import ROBUST_LEVEL
 from .modeling_data import ModelingData, load_modeling_data
 from tfbpmodeling.notebook_runner import (
     EXECUTED,
+    MadeBy,
     directory_with_page,
     handed_over,
     notebook_changes,
@@ -428,15 +430,30 @@ def _notebook_into(folder: Path, notebook, config: Config, stored: bool, progres
 # %% ../nbs/17_report.ipynb #b0eec6c7
 def report_again(
     folder: str | Path,  # a finished run directory
+    notebook: str | None = None,  # a changed copy of the master notebook, which is executed; None: the master notebook
 ) -> Path:  # its report.html
-    "Write report.html and report.ipynb of a stored run again."
+    "Write report.html and report.ipynb of a stored run again. Nothing that the run directory holds or names is executed."
     folder = Path(folder)
-    config = read_run(folder).config
-    own = config.notebook if config.notebook and Path(config.notebook).is_file() else None
-    if config.notebook and own is None:
-        log.warning("the run's own notebook %s is not there any more: the master notebook is used", config.notebook)
-    _notebook_into(folder, read_notebook(own), config, stored=True)
+    chosen, config = read_notebook(notebook), read_run(folder).config
+    made_by = _made_by(chosen, notebook, config.notebook)
+    here = config.to_dict() | dict(run_folder="", stored_run=str(folder.resolve()), tables="")
+    with TemporaryDirectory() as place:
+        run_notebook(chosen, Path(place) / EXECUTED, here)
+        write_page(folder, Path(place) / EXECUTED, f"{config.perturbed_tf}: report", made_by=made_by)
     return folder / "report.html"
+
+
+def _made_by(chosen, named: str | None, of_run: str | None) -> MadeBy:
+    "Which notebook makes the page; the log says it in any case."
+    master = f"the master notebook of tfbpmodeling {versions()['tfbpmodeling']}"
+    log.info("the page is made by %s", named or master)
+    if named:
+        return MadeBy(f"This page was made again by the notebook {named}.", notebook_changes(chosen))
+    if not of_run:
+        return MadeBy()
+    words = f"The run itself used a changed notebook ({of_run}), and this page was made again by {master}. A changed notebook is used only where the command names it: tfbpmodeling report RUN_DIR --notebook PATH."
+    log.warning(words)
+    return MadeBy(words)
 
 # %% ../nbs/17_report.ipynb #eba8e90a
 from .notebook_runner import hand_over  # noqa: E402, F401
