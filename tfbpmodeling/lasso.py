@@ -8,12 +8,12 @@ from __future__ import annotations
 import gc
 import logging
 import numpy as np
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial, wraps
-from numba import njit
 from pathlib import Path
 from sklearn.base import BaseEstimator
 from threadpoolctl import threadpool_limits
@@ -31,6 +31,10 @@ __all__ = ['log', 'NONE', 'compiled', 'fold_shares', 'shuffled_folds', 'stratifi
            'add_others', 'kkt_residual', 'alpha_grid', 'walk_path', 'path_on', 'lasso_path', 'held_out_errors',
            'choose_alpha', 'cross_validate', 'LassoFit', 'fit_sums', 'lasso_cv', 'in_blocks', 'compile_kernels',
            'BootstrapLassoCV', 'checked_arrays', 'empty_results', 'Resamples', 'fit_block', 'SumsStore']
+
+# %% ../nbs/04_lasso.ipynb #895643d9
+os.environ.setdefault("NUMBA_CACHE_DIR", "")
+from numba import njit  # noqa: E402
 
 # %% ../nbs/04_lasso.ipynb #a2fac452
 def compiled(function=None, *, entry: bool = False, reorder: bool = False, inline: bool = False):
