@@ -30,10 +30,10 @@ from .workflow import Progress, progress_bar
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'KERNEL_LOG', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'EXECUTED', 'log_file', 'hand_over', 'handed_over',
-           'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook', 'notebook_changes',
-           'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page', 'partial_page',
-           'directory_with_page']
+__all__ = ['log', 'KERNEL_LOG', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED', 'log_file', 'hand_over',
+           'handed_over', 'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook',
+           'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page',
+           'partial_page', 'directory_with_page']
 
 # %% ../nbs/16_notebook_runner.ipynb #40c6fee0
 @contextmanager
@@ -429,11 +429,14 @@ class MadeBy(NamedTuple):
     changes: str = ""  # from `notebook_changes`
 
 
+AS_IT_IS = MadeBy()
+
+
 def page_of(
     notebook,  # executed nbformat node
     title: str,
     failure: str = "",  # one sentence; "" for a run that went well
-    made_by: MadeBy = MadeBy(),
+    made_by: MadeBy = AS_IT_IS,
 ) -> str:
     "The page of an executed notebook."
     from nbconvert import HTMLExporter
@@ -454,7 +457,7 @@ def write_page(
     executed: Path,  # the notebook that papermill wrote
     title: str,
     failure: str = "",
-    made_by: MadeBy = MadeBy(),
+    made_by: MadeBy = AS_IT_IS,
 ) -> None:
     "report.ipynb and report.html, each whole or not at all."
     nbformat = import_nbformat()

@@ -26,6 +26,7 @@ from .html import Block, block_table, interval, number
 from .least_squares import ROBUST_LEVEL
 from .modeling_data import ModelingData, load_modeling_data
 from tfbpmodeling.notebook_runner import (
+    AS_IT_IS,
     EXECUTED,
     MadeBy,
     directory_with_page,
@@ -450,7 +451,7 @@ def _made_by(chosen, named: str | None, of_run: str | None) -> MadeBy:
     if named:
         return MadeBy(f"This page was made again by the notebook {named}.", notebook_changes(chosen))
     if not of_run:
-        return MadeBy()
+        return AS_IT_IS
     words = f"The run itself used a changed notebook ({of_run}), and this page was made again by {master}. A changed notebook is used only where the command names it: tfbpmodeling report RUN_DIR --notebook PATH."
     log.warning(words)
     return MadeBy(words)
