@@ -201,6 +201,26 @@ def _finished(target: Path, run: dict, before: dict) -> dict:
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
+# %% ../nbs/22_batch.ipynb #9f4e2885
+def _state_before(folder: Path) -> dict | None:
+    try:
+        return read_json(folder / "batch.json")
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise InputError(f"{folder / 'batch.json'} is not the state of a batch: choose another --output_dir") from None
+
+
+def _difference(folder: Path, before: dict, now: dict) -> str:
+    if before.get("notebook") and not now["notebook"]:
+        return (
+            f"{folder} holds a batch that was made with a changed notebook ({before['notebook']}), and only a notebook that the command names is executed: "
+            "name it again with --notebook, or choose another --output_dir"
+        )
+    a, b = counting_options(before), counting_options(now)
+    said = [f"--{name} was {a.get(name)}, now {b.get(name)}" for name in b if a.get(name) != b.get(name)]
+    return f"{folder} holds a batch with other options ({'; '.join(said)}): choose another --output_dir, or --overwrite to compute every TF again"
+
 # %% ../nbs/22_batch.ipynb #b7dcd764
 def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]:  # the batch; the factors to compute, in order
     "Read the folder's state and decide what is to do. InputError where the folder belongs to another set of options."
@@ -234,27 +254,7 @@ def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]
                 del batch.factors[name]
     return batch, to_do
 
-# %% ../nbs/22_batch.ipynb #9f4e2885
-def _state_before(folder: Path) -> dict | None:
-    try:
-        return read_json(folder / "batch.json")
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        raise InputError(f"{folder / 'batch.json'} is not the state of a batch: choose another --output_dir") from None
-
-
-def _difference(folder: Path, before: dict, now: dict) -> str:
-    if before.get("notebook") and not now["notebook"]:
-        return (
-            f"{folder} holds a batch that was made with a changed notebook ({before['notebook']}), and only a notebook that the command names is executed: "
-            "name it again with --notebook, or choose another --output_dir"
-        )
-    a, b = counting_options(before), counting_options(now)
-    said = [f"--{name} was {a.get(name)}, now {b.get(name)}" for name in b if a.get(name) != b.get(name)]
-    return f"{folder} holds a batch with other options ({'; '.join(said)}): choose another --output_dir, or --overwrite to compute every TF again"
-
-
+# %% ../nbs/22_batch.ipynb #eff101d7
 def _new_state(config: BatchConfig, sources: Sources, seed: int, before: dict | None) -> dict:
     from importlib.metadata import version
 
