@@ -333,11 +333,22 @@ def command_check(args: argparse.Namespace) -> int:
     return 0
 
 # %% ../nbs/23_cli.ipynb #9c892af3
+def _run_directories(parser: Parser, *names: str) -> None:
+    for name in names:
+        parser.add_argument(name, metavar=name.upper(), help="a finished run directory")
+
+
+def _report_options(parser: Parser) -> None:
+    _run_directories(parser, "run_dir")
+    about = "a changed copy of the master notebook, to make the page with; it is executed. Without it the master notebook is used, whatever the run used"
+    parser.add_argument_group(GROUPS["output"]).add_argument("--notebook", metavar="PATH", help=about)
+
+
 @command(
     "report",
     "make the page of a finished run again, without fitting",
     "results/YOR028C",
-    more=lambda p: _report_options(p),
+    more=_report_options,
     log=True,
 )
 def command_report(args: argparse.Namespace) -> int:
@@ -347,18 +358,7 @@ def command_report(args: argparse.Namespace) -> int:
     print(f"report:  {report_again(args.run_dir, args.notebook)}")
     return 0
 
-
-def _report_options(parser: Parser) -> None:
-    _run_directories(parser, "run_dir")
-    about = "a changed copy of the master notebook, to make the page with; it is executed. Without it the master notebook is used, whatever the run used"
-    parser.add_argument_group(GROUPS["output"]).add_argument("--notebook", metavar="PATH", help=about)
-
-
-def _run_directories(parser: Parser, *names: str) -> None:
-    for name in names:
-        parser.add_argument(name, metavar=name.upper(), help="a finished run directory")
-
-
+# %% ../nbs/23_cli.ipynb #7000d6ba
 def _compare_options(parser: Parser) -> None:
     _run_directories(parser, "run_a", "run_b")
     group = parser.add_argument_group(GROUPS["output"])
