@@ -276,13 +276,13 @@ def test_figures_are_axes_with_named_axes():
         plot_pair_heatmap(pairs.toarray(), names, most=2, cluster=False),
         plot_spacing(spacing, 0, 1, names),
         plot_spacing(spacing, 0, 0, names),
-        plot_logo(rng.normal(size=(4, 20)), hits.head(3).assign(start=[99, 102, 300], end=[105, 106, 312]), start=100),
+        plot_logo(rng.normal(size=(4, 400)), hits.head(3).assign(start=[99, 102, 300], end=[105, 106, 312]), start=100, end=120),
     ]
     for ax in drawn:
         assert isinstance(ax, Axes)
         ax.figure.draw_without_rendering()
     assert [t.get_text() for t in drawn[1].get_yticklabels()][0].startswith("$M_")
-    assert drawn[-1].get_xlim()[0] < 100 < drawn[-1].get_xlim()[1]
+    assert np.allclose(drawn[-1].get_xlim(), (99.3, 119.7)) and len(drawn[-1].texts) == 2
 
 
 def test_letters_of_a_logo_are_as_high_as_their_values():
@@ -292,6 +292,42 @@ def test_letters_of_a_logo_are_as_high_as_their_values():
     assert boxes == [(0, 0.0, 0.5), (0, 0.5, 1.5), (2, -0.5, 0.0), (2, 0.0, 0.25)]
     with pytest.raises(InputError, match="4 rows"):
         plot_logo(values[:2])
+
+
+def test_start_and_end_slice_a_logo():
+    values = np.random.default_rng(0).normal(size=(4, 2000))
+    whole, part = (plot_logo(v, start=s, end=e).collections[0].get_paths() for v, s, e in ((values, 925, 975), (values[:, 925:975], None, None)))
+    assert len(whole) == len(part) == 4 * 50
+    assert all(np.allclose(a.vertices - [925, 0], b.vertices) for a, b in zip(whole, part))
+    assert np.allclose(plot_logo(values, start=1990).get_xlim(), (1989.3, 1999.7))
+    assert plot_logo(values, end=9, ylim=2).get_ylim() == (-2, 2) and plot_logo(values, end=9, ylim=(-1, 4)).get_ylim() == (-1, 4)
+    for start, end in ((2000, None), (-1, 9), (9, 9), (0, 2001)):
+        with pytest.raises(InputError, match="of 2000 positions"):
+            plot_logo(values, start=start, end=end)
+
+
+def test_bars_of_a_logo_need_names_and_may_have_scores():
+    seqlets = pd.DataFrame({"example": [0, 0], "start": [5, 30], "end": [9, 38], "attribution": [0.5, 0.25], "p-value": [1e-4, 1e-3]})
+    values = np.ones((4, 50))
+    with pytest.raises(InputError, match="no column 'motif_name', but example, start, .*assign.motif_name=names"):
+        plot_logo(values, seqlets)
+    named = seqlets.assign(motif_name=["A", "B"])
+    assert [t.get_text() for t in plot_logo(values, named, score_key="p-value").texts] == ["A (0.0001)", "B (0.001)"]
+    assert [t.get_text() for t in plot_logo(values, named, end=20).texts] == ["A"]
+    with pytest.raises(InputError, match="no column 'score'"):
+        plot_logo(values, named, score_key="score")
+
+
+def test_counts_in_a_type_of_pytorch():
+    "Without PyTorch: a type that says of itself that it is one of its."
+    Type = type("dtype", (), {"__module__": "torch", "__repr__": lambda self: f"torch.{self.name}"})
+    float32, strange = Type(), Type()
+    float32.name, strange.name = "float32", "bfloat16"
+    rows = PLACED
+    for counts in (count_annotations(rows[:, :2], dtype=float32), count_annotations(rows[:, :2], dim=0, dtype=float32), pairwise_annotations(rows[:, :2], dtype=float32), pairwise_annotations_spacing(rows, 150, dtype=float32)):  # fmt: skip
+        assert counts.dtype == np.float32 and counts.sum() > 0
+    with pytest.raises(InputError, match="bfloat16"):
+        count_annotations(rows[:, :2], dtype=strange)
 
 
 def test_information_content():

@@ -96,7 +96,7 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "b.fa").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "c.gz").write_bytes(b"no gzip")
     for path, words in (
-        (tmp_path / "none.fa", "cannot be read"),
+        (tmp_path / "none.fa", "does not exist"),
         (tmp_path / "b.fa", "not a text file"),
         (tmp_path / "c.gz", "cannot be read"),
     ):

@@ -384,31 +384,37 @@ def command_compare(args: argparse.Namespace) -> int:
 
 # %% ../nbs/23_cli.ipynb #794c92b2
 def _notebook_options(parser: Parser) -> None:
-    about = "file for the copy (default run_report.ipynb); it must not exist"
+    from tfbpmodeling.notebook_runner import MASTERS
+
+    main_job = next(iter(MASTERS))
+    about = f"the command whose notebook it is (default {main_job})"
+    parser.add_argument("--command", dest="of", choices=MASTERS, default=main_job, metavar="{" + ",".join(MASTERS) + "}", help=about)
+    about = "file for the copy (default: the name of the master notebook, as run_report.ipynb); it must not exist"
     parser.add_argument_group(GROUPS["output"]).add_argument("--output", metavar="PATH", default=argparse.SUPPRESS, help=about)
 
 
 @command(
     "notebook",
-    "hand out a copy of the master notebook, to change and run with --notebook",
-    "--output my_report.ipynb",
+    "hand out a copy of a command's master notebook, to change and run with its --notebook",
+    "--output my_report.ipynb\n  tfbpmodeling notebook --command tfbs --output my_network.ipynb",
     more=_notebook_options,
     log=True,
 )
 def command_notebook(args: argparse.Namespace) -> int:
-    "Hand out a copy of the master notebook."
-    from tfbpmodeling.notebook_runner import MASTER, master_notebook
+    "Hand out a copy of a master notebook."
+    from tfbpmodeling.notebook_runner import MASTERS, master_notebook
 
-    path = Path(getattr(args, "output", MASTER))
-    path = path / MASTER if path.is_dir() else path
+    master = MASTERS[args.of]
+    path = Path(getattr(args, "output", master))
+    path = path / master if path.is_dir() else path
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(master_notebook())
+            file.write(master_notebook(master))
     except FileExistsError:
         raise InputError(f"{path} exists: name another file with --output") from None
     except OSError as e:
         raise InputError(f"--output {path} cannot be written ({e.strerror})") from None
-    print(f"{path}: change it, then run it with --notebook {path}")
+    print(f"{path}: change it, then run it with tfbpmodeling {args.of} --notebook {path}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #37e38df3

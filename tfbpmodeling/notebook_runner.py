@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
-import dataclasses
 import difflib
 import functools
 import importlib.resources
@@ -24,14 +23,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .artifacts import replace_file, run_directory
-from .config import Config, InputError, did_you_mean
+from .config import InputError, did_you_mean
 from .workflow import Progress, progress_bar
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'KERNEL_LOG', 'MASTER', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED', 'log_file', 'hand_over',
-           'handed_over', 'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook',
+__all__ = ['log', 'KERNEL_LOG', 'MASTER', 'MASTERS', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED', 'log_file',
+           'hand_over', 'handed_over', 'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook',
            'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page',
            'partial_page', 'directory_with_page']
 
@@ -135,13 +134,18 @@ class _Bars:
 
 # %% ../nbs/16_notebook_runner.ipynb #0b36114d
 MASTER = "run_report.ipynb"
+MASTERS = {  # command -> its master notebook
+    "linear_perturbation_binding_modeling": MASTER,
+    "motif_activity": "run_motif_activity.ipynb",
+    "tfbs": "run_tfbs.ipynb",
+}
 
 
 NOTEBOOK_ONLY = {"run_folder": "", "stored_run": "", "tables": ""}  # parameters that are no options of the command
 
 
 def master_notebook(
-    name: str = MASTER,  # or that of another command
+    name: str = MASTER,  # or another of MASTERS
 ) -> str:
     "The text of a master notebook, as shipped."
     return (importlib.resources.files("tfbpmodeling") / "notebooks" / name).read_text(encoding="utf-8")
@@ -187,23 +191,23 @@ def import_nbformat():  # the module
 # %% ../nbs/16_notebook_runner.ipynb #5c64a240
 def read_notebook(
     path: str | None = None,  # a changed copy; None: the master notebook
+    master: str = MASTER,  # the master notebook that it is a copy of
 ):  # nbformat node
-    "The notebook to run. InputError where it is none, or its parameters are not the options of a run."
+    "The notebook to run. InputError where it is none, or its parameters are not those of the master notebook."
     nbformat = import_nbformat()
 
+    shipped = nbformat.reads(master_notebook(master), as_version=4)
+    of = "" if master == MASTER else f" --command {next(c for c, name in MASTERS.items() if name == master)}"
+    known, handed_out = parameters_of(shipped), f"start from a copy (tfbpmodeling notebook{of})"
     try:
-        text = master_notebook() if path is None else Path(path).read_text(encoding="utf-8")
-        notebook = nbformat.reads(text, as_version=4)
+        notebook = shipped if path is None else nbformat.reads(Path(path).read_text(encoding="utf-8"), as_version=4)
         given = parameters_of(notebook)
     except OSError as e:
         raise InputError(f"--notebook {path} cannot be read ({e.strerror})") from None
     except (SyntaxError, ValueError, nbformat.ValidationError):
-        raise InputError(
-            f"--notebook {path} is not a notebook with a plain parameters cell: start from a copy (tfbpmodeling notebook)"
-        ) from None
-    known = {f.name for f in dataclasses.fields(Config)} | set(NOTEBOOK_ONLY)
-    if missing := sorted(known - set(given)):
-        raise InputError(f"--notebook {path}: its parameters cell lacks {', '.join(missing)}: start from a copy (tfbpmodeling notebook)")
+        raise InputError(f"--notebook {path} is not a notebook with a plain parameters cell: {handed_out}") from None
+    if missing := sorted(set(known) - set(given)):
+        raise InputError(f"--notebook {path}: its parameters cell lacks {', '.join(missing)}: {handed_out}")
     if unknown := [name for name in given if name not in known]:
         raise InputError(
             f"--notebook {path}: parameter {unknown[0]!r} is no option of a run.{did_you_mean(unknown[0], known)} Set it in another cell"
@@ -213,6 +217,7 @@ def read_notebook(
 # %% ../nbs/16_notebook_runner.ipynb #1d7affa8
 def notebook_changes(
     notebook,  # nbformat node: a copy of the master notebook
+    master: str = MASTER,
 ) -> str:  # "" where no cell differs
     "What a changed copy does differently: its cells against those of the master notebook, as a unified diff."
     import nbformat
@@ -220,7 +225,7 @@ def notebook_changes(
     def lines(nodes) -> list[str]:
         return [line for cell in nodes.cells for line in (f"[{cell.cell_type}]", *cell.source.splitlines(), "")]
 
-    shipped = nbformat.reads(master_notebook(), as_version=4)
+    shipped = nbformat.reads(master_notebook(master), as_version=4)
     return "\n".join(difflib.unified_diff(lines(shipped), lines(notebook), "master notebook", "this run", n=1, lineterm=""))
 
 # %% ../nbs/16_notebook_runner.ipynb #378b6ced

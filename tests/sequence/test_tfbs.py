@@ -12,8 +12,9 @@ from tfbpmodeling.cli import main
 from tfbpmodeling.config import InputError
 from tfbpmodeling.known_truth.simulation import plant, random_sequences
 from tfbpmodeling.modeling_data import read_table
-from tfbpmodeling.sequence.explanation import annotate_seqlets, attribute, average_seqlet, find_seqlets, occlusion
-from tfbpmodeling.sequence.motifs import match_motifs, one_hot
+from tfbpmodeling.sequence.annotations import count_annotations
+from tfbpmodeling.sequence.explanation import NO_MOTIF, annotate_seqlets, attribute, average_seqlet, find_seqlets, occlusion
+from tfbpmodeling.sequence.motifs import Tomtom, match_motifs, one_hot
 from tfbpmodeling.sequence.network import (
     WORD,
     Schedule,
@@ -107,6 +108,7 @@ def test_split_of_the_shared_sequences(real, shared):
         ("ACGT\nACGT\n", "bound\n1\n", "add --labels_header"),
         ("ACGT\nACG\n", "0\n1\n", "sequence 2 has 3 letters, the first has 4"),
         ("ACGT\nACGX\n", "0\n1\n", "sequence 2 holds 'X'"),
+        ("sequence\nACGT\nACGT\n", "label\n0\n1\n", "sequence 1 holds 'E'.*--sequences_header"),
         ("ACGT\nACGT\n", "1\n1\n", "only the label 1"),
         ("", "", "nothing to learn from"),
     ],
@@ -116,6 +118,20 @@ def test_what_is_refused(tmp_path, sequences, labels, words):
     (tmp_path / "l.txt").write_text(labels)
     with pytest.raises(InputError, match=words):
         read_labelled(tmp_path / "s.txt", tmp_path / "l.txt")
+
+
+def test_headers_are_left_out_on_request_and_no_option_is_asked_for_twice(tmp_path):
+    (tmp_path / "s.txt").write_text("sequence\nACGT\nACGA\n")
+    (tmp_path / "l.txt").write_text("label\n0\n1\n")
+    files = tmp_path / "s.txt", tmp_path / "l.txt"
+    assert read_labelled(*files, labels_header=True, sequences_header=True).sequences == ("ACGT", "ACGA")
+    for given in (dict(labels_header=True), dict(sequences_header=True)):
+        with pytest.raises(InputError) as said:
+            read_labelled(*files, **given)
+        assert not any(f"add --{option}" in str(said.value) for option in given)
+    (tmp_path / "l.txt").write_text("0\n1\n")
+    with pytest.raises(InputError, match="2 sequences, l.txt has 1 labels.*the first line of the labels was left out as a header"):
+        read_labelled(*files, labels_header=True, sequences_header=True)
 
 
 def test_word_counts_are_those_of_a_loop():
@@ -214,14 +230,77 @@ def test_names_of_seqlets_are_tangermemes_but_for_the_promised_minus_one(tmp_pat
     words = ["".join("ACGT"[i] for i in m.argmax(axis=0)) for m in motifs.values()]
     X = one_hot([plant(t, words[i], 20) if i < 20 else t for i, t in enumerate(random_sequences(40, 50, rng))])
     seqlets = pd.DataFrame({"example": np.arange(40), "start": 20, "end": [20 + len(words[i]) if i < 20 else 28 for i in range(40)]})
-    index, p_values = annotate_seqlets(X, seqlets, motifs, n_nearest=2)
+    every, p_values = annotate_seqlets(X, seqlets, motifs, n_nearest=2)
     their_index, their_p = (t.numpy() for t in theirs(torch.as_tensor(X, dtype=torch.float64), seqlets, motifs, n_nearest=2, n_jobs=1))
-    assert index.shape == p_values.shape == (40, 2) and np.allclose(p_values, their_p) and (their_index >= 0).all()
-    assert (index == np.where(their_p * 60 <= 0.05, their_index, -1)).all()
-    assert (index[:20, 0] == np.arange(20)).mean() >= 0.9 and (index[20:] == -1).mean() > 0.9
+    assert every.shape == p_values.shape == (40, 2) and np.allclose(p_values, their_p) and (their_index >= 0).all()
+    assert (every == their_index).all()
+    index, _ = annotate_seqlets(X, seqlets, motifs, n_nearest=2, alpha=0.05)
+    assert (index == np.where(their_p * 60 <= 0.05, their_index, NO_MOTIF)).all()
+    assert (index[:20, 0] == np.arange(20)).mean() >= 0.9 and (index[20:] == NO_MOTIF).mean() > 0.9
     (tmp_path / "known.meme").write_text(meme_text(motifs))
     again = annotate_seqlets(X, seqlets, tmp_path / "known.meme", n_nearest=2)
-    assert (again[0] == index).all() and np.allclose(again[1], p_values)
+    assert (again[0] == every).all() and np.allclose(again[1], p_values)
+
+
+def test_a_seqlet_without_a_name_is_no_index():
+    rng = np.random.default_rng(4)
+    motifs = {f"M{k}": 0.9 * one_hot(random_sequences(1, 10, rng))[0] + 0.025 for k in range(40)}
+    X = one_hot(["".join("ACGT"[i] for i in motifs["M3"].argmax(axis=0)), "ATATATATAT"])
+    seqlets, names = pd.DataFrame({"example": [0, 1], "start": 0, "end": 10}), list(motifs)
+    index, _ = annotate_seqlets(X, seqlets, motifs, alpha=0.05)
+    assert index[0, 0] == 3 and index[1, 0] < 0
+    for use in (lambda: names[index[1, 0]], lambda: np.array(names)[index[:, 0]], lambda: pd.Series(names).iloc[index[:, 0]]):
+        with pytest.raises(IndexError):
+            use()
+    for shape in (None, (2, 40)):
+        with pytest.raises(InputError, match="row 1: take out rows without a motif"):
+            count_annotations((seqlets["example"], index[:, 0]), shape=shape)
+
+
+def test_tomtoms_own_arguments_go_through():
+    theirs = pytest.importorskip("tangermeme.annotate", reason="make test-sequence installs it").annotate_seqlets
+    rng = np.random.default_rng(5)
+    motifs = {f"M{k}": rng.dirichlet([0.3] * 4, int(rng.integers(6, 12))).T for k in range(60)}
+    X = one_hot(random_sequences(10, 30, rng))
+    seqlets = pd.DataFrame({"example": np.arange(10), "start": 5, "end": 15})
+    usual, _ = annotate_seqlets(X, seqlets, motifs, n_nearest=3)
+    for how in (dict(reverse_complement=False), dict(n_target_bins=None), dict(n_score_bins=20, n_median_bins=50, n_cache=5), dict(n_jobs=9)):
+        index, p_values = annotate_seqlets(X, seqlets, motifs, n_nearest=3, tomtom=Tomtom(**how))
+        wanted = theirs(torch.as_tensor(X, dtype=torch.float64), seqlets, motifs, n_nearest=3, **how)
+        assert (index == wanted[0].numpy()).all() and np.allclose(p_values, wanted[1].numpy())
+    assert (annotate_seqlets(X, seqlets, motifs, n_nearest=3, tomtom=Tomtom(reverse_complement=False))[0] != usual).any()
+
+
+def test_seqlets_keep_their_p_value_and_take_flanks():
+    from tangermeme.seqlet import recursive_seqlets
+
+    rng = np.random.default_rng(6)
+    weights = rng.normal(0, 0.05, (6, 200))
+    weights[:, 50:58] += 1.0
+    X = one_hot(random_sequences(6, 200, rng))
+    for flanks in (0, 5):
+        ours = find_seqlets(X * weights[:, None], additional_flanks=flanks)
+        theirs = recursive_seqlets(weights, additional_flanks=flanks)
+        theirs.columns = ["example", "start", "end", "attribution", "p-value"]
+        key = ["example", "start", "end"]
+        both = ours.merge(theirs.astype({k: int for k in key}), on=key, suffixes=("", " theirs"))
+        assert len(both) == len(ours) == len(theirs) >= 6 and np.allclose(both["p-value"], both["p-value theirs"])
+    for wrong in (weights, weights[0], (X * weights[:, None])[0], np.zeros((2, 5, 9))):
+        with pytest.raises(InputError, match=r"attributions have the shape .*\(n, 4, length\) is needed"):
+            find_seqlets(wrong)
+
+
+def test_shuffles_and_device_of_attributions(generated):
+    data, _, split, trained = generated
+    X = one_hot([data.sequences[i] for i in split.test[:5]])
+    few, many = (attribute(trained.model, X, n_shuffles=n) for n in (2, 20))
+    assert np.array_equal(many, attribute(trained.model, X)) and not np.allclose(few, many)
+    for method in ("deeplift", "mutagenesis", "occlusion"):
+        with pytest.raises(InputError, match="device 'nowhere' cannot be used here"):
+            attribute(trained.model, X, method, device="nowhere")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="device 'cuda'"):
+            attribute(trained.model, X, device="cuda")
 
 
 def test_a_seqlet_has_the_name_of_the_longer_of_two_motifs_that_match():

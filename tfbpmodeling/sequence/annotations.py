@@ -49,7 +49,7 @@ def annotation_columns(
         raise InputError(f"annotations are of type {table.dtype}: indices and positions are whole numbers; convert them")
     if table.min() < 0:
         row = int(np.argwhere(table < 0)[0, 0])
-        raise InputError(f"annotations have a negative number in row {row}: take out rows without a motif (-1) before counting")
+        raise InputError(f"annotations have a negative number in row {row}: take out rows without a motif before counting")
     return np.ascontiguousarray(table.T, dtype=np.int64)
 
 
@@ -73,8 +73,11 @@ def _size(
 
 # %% ../../nbs/sequence/61_annotations.ipynb #8601ec39
 def _as_type(counts, dtype):
-    "Counts in another type, unless it is too small for them."
-    dtype = np.dtype(dtype)
+    "Counts in another type, unless it is too small for them. A type of PyTorch means numpy's of the same name."
+    try:
+        dtype = np.dtype(str(dtype).removeprefix("torch.") if type(dtype).__module__ == "torch" else dtype)
+    except TypeError:
+        raise InputError(f"dtype {dtype}: counts are numpy arrays, which have no such type") from None
     values = counts if isinstance(counts, np.ndarray) else counts.data
     if dtype.kind in "iu" and values.size and values.max() > np.iinfo(dtype).max:
         raise InputError(f"a count is {values.max()}, more than {dtype} holds: choose a larger dtype")
@@ -462,50 +465,74 @@ def _stacked(
 # %% ../../nbs/sequence/61_annotations.ipynb #acc40346
 def plot_logo(
     values: np.ndarray,  # (4, length), letters in the order ACGT: heights
-    annotations: pd.DataFrame | None = None,  # start, end, motif_name: bars under the logo
-    start: int = 0,  # position of the first column
+    annotations: pd.DataFrame | None = None,  # motif_name, start, end: bars under the logo
+    start: int | None = None,  # first position that is drawn; positions count from 0 whatever is drawn
+    end: int | None = None,  # position after the last one
+    score_key: str | None = None,  # column of the annotations whose number stands behind the name
+    ylim: tuple[float, float] | float | None = None,  # bounds of the axis, room for bars included; y: from -y to y
     ylabel: str = "attribution",
     ax: Axes | None = None,
 ) -> Axes:
-    "A logo, with a named bar under each annotated stretch."
-    values = np.asarray(values, dtype=float)
+    "A logo of the positions from start to end, with a named bar under each annotated stretch."
+    values, first = np.asarray(values, dtype=float), start or 0
     if values.ndim != 2 or len(values) != 4:
         raise InputError(f"a logo needs a matrix with 4 rows (A, C, G, T), not one of shape {values.shape}")
+    length = values.shape[1]
+    last = length if end is None else end
+    if not 0 <= first < last <= length:
+        raise InputError(
+            f"start {start} and end {end}: of {length} positions those from start to end are drawn, with 0 ≤ start < end ≤ {length}"
+        )
+    values, names = values[:, first:last], _bar_names(annotations, score_key)
     ax = motif_axes(ax, 2.2, min(max(2.5, 0.8 + 0.14 * values.shape[1]), 12))
+    ax.add_collection(_letters(values, first))
+    low, high = np.minimum(values, 0).sum(axis=0).min(initial=0), np.maximum(values, 0).sum(axis=0).max(initial=0)
+    high = high or 1.0
+    floor = low
+    if len(names):
+        shown = names[(names["end"] > first) & (names["start"] < last)]
+        floor = _bars(ax, shown, low - 0.06 * (high - low), 0.13 * (high - low)) if len(shown) else low
+    bounds = (floor - 0.02 * (high - low), high * 1.05) if ylim is None else (-ylim, ylim) if np.isscalar(ylim) else tuple(ylim)
+    ax.axhline(0, color=GREY, lw=0.6)
+    ax.set(xlim=(first - 0.7, last - 0.3), ylim=bounds, xlabel="position (bp)", ylabel=ylabel)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return ax
+
+# %% ../../nbs/sequence/61_annotations.ipynb #86645a59
+def _letters(values: np.ndarray, first: int) -> PathCollection:
+    "All letters of a logo, as one collection."
     outlines = {letter: _letter(letter) for letter in LETTERS}
     paths, colours = [], []
     for letter, position, bottom, height in _stacked(values):
         outline = outlines[letter]
-        scale, move = [0.9, height], [start + position - 0.45, bottom]
+        scale, move = [0.9, height], [first + position - 0.45, bottom]
         flipped = outline.vertices if height > 0 else outline.vertices * [1, -1] + [0, 1]  # upright below the line too
         paths.append(Path(flipped * scale + move, outline.codes))
         colours.append(LETTERS[letter])
-    ax.add_collection(PathCollection(paths, facecolors=colours, linewidths=0))
-    low, high = np.minimum(values, 0).sum(axis=0).min(initial=0), np.maximum(values, 0).sum(axis=0).max(initial=0)
-    high = high or 1.0
-    floor = low
-    if annotations is not None:
-        seen = annotations[(annotations["end"] > start) & (annotations["start"] < start + values.shape[1])]
-        floor = _bars(ax, seen, low - 0.06 * (high - low), 0.13 * (high - low)) if len(seen) else low
-    ax.axhline(0, color=GREY, lw=0.6)
-    ax.set(
-        xlim=(start - 0.7, start + values.shape[1] - 0.3),
-        ylim=(floor - 0.02 * (high - low), high * 1.05),
-        xlabel="position (bp)",
-        ylabel=ylabel,
-    )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return ax
+    return PathCollection(paths, facecolors=colours, linewidths=0)
+
+
+def _bar_names(annotations: pd.DataFrame | None, score_key: str | None) -> pd.DataFrame:  # start, end, name
+    if annotations is None:
+        return pd.DataFrame()
+    needed = ["motif_name", "start", "end", *([score_key] if score_key else [])]
+    if lacking := [column for column in needed if column not in annotations]:
+        hint = ": add the names, as in seqlets.assign(motif_name=names)" if lacking[0] == "motif_name" else ""
+        raise InputError(f"annotations have no column {lacking[0]!r}, but {', '.join(map(str, annotations.columns))}{hint}")
+    names = annotations["motif_name"].astype(str)
+    if score_key:
+        names = [f"{name} ({score:.3g})" for name, score in zip(names, annotations[score_key])]
+    return annotations[["start", "end"]].assign(name=names)
 
 # %% ../../nbs/sequence/61_annotations.ipynb #3a638c92
 def _bars(ax: Axes, annotations: pd.DataFrame, top: float, step: float) -> float:
     "Draw bars in as many lanes as their names need; returns the lowest height."
     ends = []  # position up to which each lane is taken
     for r in annotations.sort_values("start", kind="stable").to_dict("records"):
-        width = max(r["end"] - r["start"], 0.9 * len(str(r["motif_name"])))
+        width = max(r["end"] - r["start"], 0.9 * len(r["name"]))
         lane = next((i for i, end in enumerate(ends) if end <= r["start"]), len(ends))
         ends[lane : lane + 1] = [r["start"] + width + 1]
         y = top - lane * step
         ax.plot([r["start"] - 0.4, r["end"] - 0.6], [y, y], color="black", lw=2, solid_capstyle="butt")
-        ax.text(r["start"] - 0.4, y - 0.25 * step, str(r["motif_name"]), va="top", fontsize=7, parse_math=False)
+        ax.text(r["start"] - 0.4, y - 0.25 * step, r["name"], va="top", fontsize=7, parse_math=False, clip_on=True)
     return top - len(ends) * step

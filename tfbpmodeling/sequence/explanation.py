@@ -11,10 +11,11 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from ..config import InputError
-from .motifs import match_motifs, need_extra, read_motifs
+from .motif_files import as_motifs
+from .motifs import AS_USUAL, Tomtom, match_motifs, need_extra
 
 # %% auto #0
-__all__ = ['occlusion', 'attribute', 'find_seqlets', 'annotate_seqlets', 'average_seqlet']
+__all__ = ['METHODS', 'NO_MOTIF', 'occlusion', 'attribute', 'find_seqlets', 'annotate_seqlets', 'average_seqlet']
 
 # %% ../../nbs/sequence/63_explanation.ipynb #62a6592e
 def occlusion(
@@ -26,7 +27,8 @@ def occlusion(
     "Fall of the output when each letter is hidden; with a wider window, the mean over the windows that hide the letter."
     import torch
 
-    X, length = torch.as_tensor(np.asarray(X), dtype=torch.float32), X.shape[2]
+    length, device = X.shape[2], next(model.parameters(), torch.empty(0)).device
+    X = torch.as_tensor(np.asarray(X), dtype=torch.float32, device=device)
     places = range(length - width + 1)
     falls, hidden = np.zeros((len(X), length)), np.zeros(length)
     with torch.no_grad():
@@ -34,72 +36,101 @@ def occlusion(
         for start in places:
             masked = X.clone()
             masked[:, :, start : start + width] = 0
-            fall = (whole - model(masked)[:, target]).numpy()
+            fall = (whole - model(masked)[:, target]).cpu().numpy()
             falls[:, start : start + width] += fall[:, None]
             hidden[start : start + width] += 1
-    return X.numpy() * (falls / hidden)[:, None, :]
+    return X.cpu().numpy() * (falls / hidden)[:, None, :]
 
 # %% ../../nbs/sequence/63_explanation.ipynb #e92227e0
+METHODS = {  # method -> what it says of a letter, for a reader
+    "deeplift": "DeepLIFT/SHAP shares the difference between the log odds of a sequence and of its shuffled versions among the letters.",
+    "mutagenesis": "Saturation mutagenesis: a letter's share is how far the log odds lie above their mean over the four letters at its place.",
+    "occlusion": "Occlusion: a letter's share is the fall of the log odds when it is hidden.",
+}
+
+
 def attribute(
     model,  # torch module: (n, 4, length) -> (n, n_outputs)
     X: np.ndarray,  # (n, 4, length)
-    method: str = "deeplift",  # or mutagenesis, occlusion
+    method: str = "deeplift",  # one of METHODS
     target: int = 0,  # which output
     random_state: int = 0,  # of the shuffles
+    n_shuffles: int = 20,  # versions of a sequence that deeplift compares it with
+    device: str = "cpu",  # where the model runs; it is moved there
 ) -> np.ndarray:  # (n, 4, length), zero but at the letters that are there
     "What each letter contributes to an output."
-    if method not in ("deeplift", "mutagenesis", "occlusion"):
+    if method not in METHODS:
         raise InputError(f"method {method!r}: choose deeplift, mutagenesis or occlusion")
     need_extra("tangermeme", "sequence", "attribute")
+    _check_device(device)
     if method == "occlusion":
-        return occlusion(model, X, target)
+        return occlusion(model.to(device), X, target)
     import torch
     from tangermeme.deep_lift_shap import deep_lift_shap
     from tangermeme.saturation_mutagenesis import saturation_mutagenesis
 
-    X = torch.as_tensor(np.asarray(X), dtype=torch.float32)
+    X, how = torch.as_tensor(np.asarray(X), dtype=torch.float32), dict(target=target, device=device)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if method == "deeplift":
-            values = deep_lift_shap(model, X, target=target, device="cpu", random_state=random_state)
+            values = deep_lift_shap(model, X, n_shuffles=n_shuffles, random_state=random_state, **how)
         else:
-            values = saturation_mutagenesis(model, X, target=target, device="cpu", fast=False, batch_size=256)
-    return values.detach().double().numpy() * (X.numpy() > 0)
+            values = saturation_mutagenesis(model, X, fast=False, batch_size=256, **how)
+    return values.detach().cpu().double().numpy() * (X.numpy() > 0)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as e:
+        raise InputError(f"device {device!r} cannot be used here ({str(e).splitlines()[0]}): cpu always can") from None
 
 # %% ../../nbs/sequence/63_explanation.ipynb #ba679cc1
 def find_seqlets(
     attributions: np.ndarray,  # (n, 4, length)
     threshold: float = 0.01,  # of tangermeme's p-value
-    flank: int = 1,  # letters added on either side
-) -> pd.DataFrame:  # example, start, end, attribution; the strongest first
+    additional_flanks: int = 1,  # letters added on either side
+) -> pd.DataFrame:  # example, start, end, attribution, p-value; the strongest first
     "Stretches of high attribution."
+    attributions = np.asarray(attributions)
+    if attributions.ndim != 3 or attributions.shape[1] != 4:
+        way_out = "of one sequence give attributions[None], of sums over the letters X * sums[:, None, :]"
+        raise InputError(f"attributions have the shape {attributions.shape}: (n, 4, length) is needed; {way_out}")
     need_extra("tangermeme", "sequence", "find_seqlets")
     from tangermeme.seqlet import recursive_seqlets
 
-    values = np.asarray(attributions).sum(axis=1)
+    values = attributions.sum(axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = recursive_seqlets(values, threshold=threshold, additional_flanks=flank)
+        found = recursive_seqlets(values, threshold=threshold, additional_flanks=additional_flanks)
     table = pd.DataFrame(np.asarray(found.iloc[:, :3], dtype=int), columns=["example", "start", "end"])
     table["start"], table["end"] = table["start"].clip(lower=0), table["end"].clip(upper=values.shape[1])
     sums = np.pad(np.cumsum(values, axis=1), ((0, 0), (1, 0)))
     table["attribution"] = sums[table["example"], table["end"]] - sums[table["example"], table["start"]]
+    table["p-value"] = found["p-value"].to_numpy(dtype=float)
     return table.sort_values("attribution", ascending=False, kind="stable").reset_index(drop=True)
+
+# %% ../../nbs/sequence/63_explanation.ipynb #b19bd081
+NO_MOTIF = -(2**31)  # not -1, which every list of names would take for its last one
 
 
 def annotate_seqlets(
     X: np.ndarray,  # (n, 4, length)
-    seqlets: pd.DataFrame,  # example, start, end
+    seqlets: pd.DataFrame,  # the first columns are example, start, end
     motifs: Mapping[str, np.ndarray] | str | Path,  # name -> (4, width), or a motif file
     n_nearest: int = 1,
-    alpha: float = 0.05,  # largest E-value of a match
-) -> tuple[np.ndarray, np.ndarray]:  # (n_seqlets, n_nearest) index of the motif, -1: none; p-value
-    "The nearest motifs of each seqlet's letters. After tangermeme's function of this name, which never returns its -1."
-    motifs = motifs if isinstance(motifs, Mapping) else read_motifs(motifs)
+    alpha: float | None = None,  # largest E-value of a match; None: the nearest, however far
+    tomtom: Tomtom = AS_USUAL,
+) -> tuple[np.ndarray, np.ndarray]:  # (n_seqlets, n_nearest) index of the motif, NO_MOTIF where alpha leaves none; p-value
+    "The nearest motifs of each seqlet's letters. After tangermeme's function of this name."
+    motifs = as_motifs(motifs)
     words = [np.asarray(X[e][:, s:t], dtype=float) for e, s, t in seqlets.iloc[:, :3].to_numpy(dtype=int)]
     nearest = min(n_nearest, len(motifs))
-    found = match_motifs(words, motifs, nearest, alpha)
-    return tuple(found[c].to_numpy(dtype=t).reshape(len(words), nearest) for c, t in (("motif_idx", int), ("p-value", float)))
+    found = match_motifs(words, motifs, nearest, np.inf if alpha is None else alpha, tomtom)
+    index, p_values = (found[c].to_numpy(dtype=t).reshape(len(words), nearest) for c, t in (("motif_idx", int), ("p-value", float)))
+    return np.where(index < 0, NO_MOTIF, index), p_values
 
 # %% ../../nbs/sequence/63_explanation.ipynb #aedc0746
 def average_seqlet(

@@ -10,9 +10,8 @@ import logging
 import numpy as np
 import pandas as pd
 import re
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import import_module
@@ -22,14 +21,15 @@ from ..artifacts import replace_file
 from ..lasso import compiled
 from ..config import InputError, check_options, choose, did_you_mean, option
 from ..modeling_data import read_gene_names
+from .motif_files import FORMATS, as_motifs, factor_of, read_motifs, text_lines
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'COMPLEMENT', 'IUPAC', 'EPSILON', 'GRID', 'HIT_COLUMNS', 'SCORES', 'need_extra', 'text_lines', 'read_motifs',
-           'read_fasta', 'read_sequences', 'Letters', 'letter_codes', 'one_hot', 'letter_background', 'log_ratios',
-           'number_words', 'word_tables', 'sum_of_products', 'largest_sum', 'scan_scores', 'ScoreTable', 'score_table',
-           'best_p_value', 'find_hits', 'match_motifs', 'motif_scores', 'name_factors', 'MotifScoresConfig',
+__all__ = ['log', 'COMPLEMENT', 'IUPAC', 'EPSILON', 'GRID', 'HIT_COLUMNS', 'AS_USUAL', 'SCORES', 'need_extra', 'read_fasta',
+           'read_sequences', 'Letters', 'letter_codes', 'one_hot', 'letter_background', 'log_ratios', 'number_words',
+           'word_tables', 'sum_of_products', 'largest_sum', 'scan_scores', 'ScoreTable', 'score_table', 'best_p_value',
+           'find_hits', 'Tomtom', 'match_motifs', 'motif_scores', 'name_factors', 'MotifScoresConfig',
            'check_table_name', 'score_promoters', 'write_predictors']
 
 # %% ../../nbs/sequence/60_motifs.ipynb #b452e4e6
@@ -43,115 +43,6 @@ def need_extra(
         import_module(module)
     except ImportError:
         raise InputError(f"{what} needs {module}, which is not installed: pip install 'tfbpmodeling[{extra}]'") from None
-
-# %% ../../nbs/sequence/60_motifs.ipynb #65121320
-def text_lines(
-    path: str | Path,  # may end in .gz
-    what: str,  # what to call it in messages
-) -> Iterator[str]:
-    "The lines of a text file, one after the other. InputError where it cannot be read."
-    path = Path(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise InputError(f"{what} {path.name} is not a text file: give one in plain text or .gz") from None
-    except (OSError, EOFError, zlib.error) as e:
-        raise InputError(f"{what} {path} cannot be read ({getattr(e, 'strerror', None) or e}): check the path") from None
-
-# %% ../../nbs/sequence/60_motifs.ipynb #ba9eee64
-def _probabilities(rows: list[list[str]], name: str, line: int, where: str) -> np.ndarray:
-    try:
-        matrix = np.array([[float(word) for word in row] for row in rows]).T
-    except ValueError:
-        matrix = np.empty(0)
-    if matrix.ndim != 2 or matrix.shape[0] != 4 or not matrix.shape[1]:
-        raise InputError(f"{where}: motif {name!r} (line {line}) is not a matrix of four numbers for each position")
-    total = matrix.sum(axis=0)
-    if not np.isfinite(matrix).all() or (matrix < 0).any() or (total <= 0).any():
-        raise InputError(f"{where}: motif {name!r} (line {line}) has a negative number or an empty position")
-    return matrix / total
-
-
-def _meme(lines: list[tuple[int, str]], where: str):
-    "yields (name, line, rows)"
-    alphabet = next((line.split("=")[1].strip() for _, line in lines if line.startswith("ALPHABET=")), "ACGT")
-    if alphabet != "ACGT":
-        raise InputError(f"{where} has the alphabet {alphabet}: motifs of DNA (ACGT) are needed")
-    at = 0
-    while at < len(lines):
-        number, line = lines[at]
-        at += 1
-        if not line.startswith("MOTIF"):
-            continue
-        name = " ".join(line.split()[1:]) or str(number)
-        while at < len(lines) and not lines[at][1].startswith(("letter-probability matrix", "MOTIF")):
-            at += 1
-        width = re.search(r"\bw=\s*(\d+)", lines[at][1]) if at < len(lines) else None
-        if width is None:
-            raise InputError(f"{where}: motif {name!r} (line {number}) has no 'letter-probability matrix: … w= WIDTH' line")
-        n = int(width.group(1))
-        rows = [line.split() for _, line in lines[at + 1 : at + 1 + n]]
-        yield name, number, rows if len(rows) == n else []
-        at += 1 + n
-
-# %% ../../nbs/sequence/60_motifs.ipynb #97e6927d
-def read_motifs(
-    path: str | Path,  # MEME, JASPAR or TRANSFAC; may end in .gz
-) -> dict[str, np.ndarray]:  # name -> (4, width) probabilities of A, C, G, T
-    "Read a motif file. InputError where a matrix is not whole."
-    where = f"motif file {Path(path).name}"
-    lines = [(i, line) for i, line in enumerate(text_lines(path, "motif file"), 1) if line.strip()]
-    first = next((line for _, line in lines if not line.lstrip().startswith("#")), "")
-    if first.startswith("MEME version"):
-        found = _meme(lines, where)
-    elif first.startswith(">"):
-        found = _jaspar(lines, where)
-    elif re.match(r"(AC|ID|NA|XX|VV|DE)\b", first):
-        found = _transfac(lines, where)
-    else:
-        raise InputError(f"{where} is neither MEME (first line 'MEME version 4') nor JASPAR ('>name') nor TRANSFAC ('AC' or 'ID')")
-    motifs = {}
-    for name, line, rows in found:
-        if name in motifs:
-            raise InputError(f"{where} has two motifs named {name!r} (line {line}): rename or take out one")
-        motifs[name] = _probabilities(rows, name, line, where)
-    if not motifs:
-        raise InputError(f"{where} holds no motif")
-    return motifs
-
-# %% ../../nbs/sequence/60_motifs.ipynb #95928964
-def _jaspar(lines: list[tuple[int, str]], where: str):
-    "yields (name, line, rows)"
-    starts = [k for k, (_, line) in enumerate(lines) if line.startswith(">")]
-    for k, end in zip(starts, [*starts[1:], len(lines)]):
-        letters = {}
-        for i, (_, line) in enumerate(lines[k + 1 : end]):
-            words = re.sub(r"[\[\]|]", " ", line).split()
-            letter = words.pop(0) if words and words[0] in "ACGT" else "ACGT"[i % 4]
-            letters[letter] = words
-        whole = len(letters) == 4 and len({len(words) for words in letters.values()}) == 1
-        yield " ".join(lines[k][1][1:].split()), lines[k][0], list(zip(*(letters[x] for x in "ACGT"))) if whole else []
-
-
-def _transfac(lines: list[tuple[int, str]], where: str):
-    "yields (name, line, rows)"
-    number, names, rows, order = 0, {}, [], None
-    for i, line in [*lines, (0, "//")]:
-        key, *words = line.split()
-        if key in ("AC", "ID", "NA") and words:
-            number = number or i
-            names.setdefault(key, words[0])
-        elif key in ("P0", "PO"):
-            order = [words.index(x) for x in "ACGT"] if set("ACGT") <= set(words) else range(4)
-        elif order is not None and key.isdigit():
-            rows.append([words[k] for k in order] if len(words) >= 4 else words)
-        elif key == "//":
-            if order is not None:
-                words = [names[k] for k in ("AC", "ID", "NA") if k in names]
-                yield " ".join(dict.fromkeys(words[:1] + words[-1:])), number, rows
-            number, names, rows, order = 0, {}, [], None
 
 # %% ../../nbs/sequence/60_motifs.ipynb #95846e1c
 COMPLEMENT = str.maketrans("ACGTUacgtu", "TGCAAtgcaa")
@@ -435,14 +326,17 @@ HIT_COLUMNS = ["motif_name", "motif_idx", "sequence_name", "start", "end", "stra
 
 def find_hits(
     X: Mapping[str, str] | Sequence[str] | np.ndarray,  # sequences by name, sequences, or one-hot (n, 4, length)
-    motifs: Mapping[str, np.ndarray],  # name -> (4, width)
+    motifs: Mapping[str, np.ndarray] | str | Path,  # name -> (4, width), or a motif file
     threshold: float = 1e-4,  # p-values below it are hits
     background: str | Sequence[float] = "empirical",
     reverse_complement: bool = True,
-) -> pd.DataFrame:  # HIT_COLUMNS, by sequence and start; sequence_name is the name, or the number where there are none
+    dim: int | None = None,  # None: one table; 0: a table for each motif; 1: a table for each sequence
+) -> pd.DataFrame | list[pd.DataFrame]:  # HIT_COLUMNS, by sequence and start; sequence_name is the name, or the number where there are none
     "Where motifs match. start counts from 0, end is the first position after the match."
     need_extra("memelite", "motifs", "find_hits")
-    letters = letter_codes(X)
+    if dim not in (None, 0, 1):
+        raise InputError(f"dim {dim!r}: it must be None (one table), 0 (one for each motif) or 1 (one for each sequence)")
+    letters, motifs = letter_codes(X), as_motifs(motifs)
     chances = letter_background(letters, background, reverse_complement)
     tables = {name: score_table(log_ratios(motif, chances), chances) for name, motif in motifs.items()}
     if out_of_reach := [name for name, table in tables.items() if table.p_values[-1] >= threshold]:
@@ -452,9 +346,13 @@ def find_hits(
     hits["p-value"] = _p_values(hits, letters, list(tables.values()))
     inside = hits["end"].to_numpy() <= letters.lengths[hits["sequence_name"].to_numpy(dtype=int)]
     hits = hits[inside & (hits["p-value"] < threshold)].sort_values(["sequence_name", "start", "motif_idx"], kind="stable")
+    place = hits["sequence_name"].to_numpy(dtype=int)
     if isinstance(X, Mapping):
-        hits["sequence_name"] = np.array(list(X), dtype=object)[hits["sequence_name"].to_numpy(dtype=int)]
-    return hits[HIT_COLUMNS].reset_index(drop=True)
+        hits["sequence_name"] = np.array(list(X), dtype=object)[place]
+    hits, of = hits[HIT_COLUMNS].reset_index(drop=True), hits["motif_idx"].to_numpy(dtype=int) if dim == 0 else place
+    if dim is None:
+        return hits
+    return [hits[of == k].reset_index(drop=True) for k in range(len(motifs) if dim == 0 else len(letters.lengths))]
 
 # %% ../../nbs/sequence/60_motifs.ipynb #31d0c62a
 def _loose(motifs: Mapping[str, np.ndarray], tables: Mapping[str, ScoreTable], threshold: float, chances: np.ndarray) -> float:
@@ -508,16 +406,33 @@ def _p_values(hits: pd.DataFrame, letters: Letters, tables: Sequence[ScoreTable]
     return values
 
 # %% ../../nbs/sequence/60_motifs.ipynb #3cff49e5
+class Tomtom(NamedTuple):
+    "TOMTOM's own arguments, as memelite has them."
+
+    n_score_bins: int = 100
+    n_median_bins: int = 1000
+    n_target_bins: int | None = 100  # None: columns of the database that are alike are not merged; slower, and exact
+    n_cache: int = 100
+    reverse_complement: bool = True
+    n_jobs: int = 1  # threads; -1: all
+
+
+AS_USUAL = Tomtom()
+
+
 def match_motifs(
     queries: Mapping[str, np.ndarray | str] | Sequence[np.ndarray | str],  # matrices (4, width), or words
-    motifs: Mapping[str, np.ndarray],  # the database
+    motifs: Mapping[str, np.ndarray] | str | Path,  # the database; or a motif file
     n_nearest: int = 3,
     alpha: float = 0.05,  # largest E-value that counts as a match
+    tomtom: Tomtom = AS_USUAL,
 ) -> pd.DataFrame:  # query, rank, motif_name, motif_idx (-1: no match), p-value, E-value, offset, overlap, strand
     "The nearest motifs of each query."
     need_extra("memelite", "motifs", "match_motifs")
-    from memelite import tomtom
+    import memelite
+    from numba import config
 
+    motifs, allowed = as_motifs(motifs), config.NUMBA_NUM_THREADS  # more threads than numba allows would be an error
     names = list(queries) if isinstance(queries, Mapping) else list(range(len(queries)))
     given = list(queries.values()) if isinstance(queries, Mapping) else list(queries)
     matrices = [(one_hot([q])[0] if isinstance(q, str) else np.asarray(q)).astype(float) for q in given]
@@ -525,9 +440,8 @@ def match_motifs(
     columns = ["query", "rank", "motif_name", "motif_idx", "p-value", "E-value", "offset", "overlap", "strand"]
     if not matrices:
         return pd.DataFrame(columns=columns)
-    p, _, offset, overlap, strand, index = tomtom(
-        matrices, [np.asarray(m, dtype=float) for m in motifs.values()], n_nearest=nearest, n_jobs=1
-    )
+    how, targets = tomtom._replace(n_jobs=min(tomtom.n_jobs, allowed))._asdict(), [np.asarray(m, dtype=float) for m in motifs.values()]
+    p, _, offset, overlap, strand, index = memelite.tomtom(matrices, targets, n_nearest=nearest, **how)
     rows = []
     for i, name in enumerate(names):
         for rank in range(nearest):
@@ -547,7 +461,7 @@ SCORES = {  # score -> how the columns of one factor's motifs become one
 
 def motif_scores(
     X: Mapping[str, str] | Sequence[str] | np.ndarray,  # sequences by gene, sequences, or one-hot (n, 4, length)
-    motifs: Mapping[str, np.ndarray],  # name -> (4, width)
+    motifs: Mapping[str, np.ndarray] | str | Path,  # name -> (4, width), or a motif file
     score: str = "logsumexp",  # one of SCORES
     genes: Sequence[str] | None = None,  # where X has no names
     background: str | Sequence[float] = "empirical",
@@ -557,7 +471,7 @@ def motif_scores(
 ) -> pd.DataFrame:  # (n_genes, n_motifs), index "gene", columns named like the motifs
     "Score every sequence with every motif."
     choose("score", score, SCORES)
-    letters = letter_codes(X)
+    letters, motifs = letter_codes(X), as_motifs(motifs)
     names = [str(g) for g in (genes if genes is not None else X if isinstance(X, Mapping) else range(len(letters.lengths)))]
     _check_sizes(letters, names, motifs)
     if score in ("logsumexp", "max"):
@@ -593,7 +507,7 @@ def name_factors(
 ) -> pd.DataFrame:  # (n_genes, n_factors)
     "Columns named by factor: the id where the table knows the name, else the motif's name; motifs of one factor become one column."
     ids = {name.upper(): gene for gene, name in (names or {}).items()} | {gene.upper(): gene for gene in (names or {})}
-    factors = [motif.split()[-1] for motif in scores.columns]
+    factors = [factor_of(motif) for motif in scores.columns]
     columns = [ids.get(f.upper(), f) for f in factors]
     if names:
         unknown = sorted({f for f in factors if f.upper() not in ids})
@@ -621,7 +535,7 @@ class MotifScoresConfig:
         metavar="FILE",
     )
     genome: str | None = option(None, "FASTA of the genome: --sequences is then a BED file.", "input", metavar="FILE")
-    motifs: str = option("", "Motifs in MEME, JASPAR or TRANSFAC format.", "input", metavar="FILE")
+    motifs: str = option("", f"Motifs: {FORMATS}. The content tells the format.", "input", metavar="FILE")
     names: str | None = option(
         None,
         "Table with two columns, id and name (as --gene_names of the main job): factors get the id as column name.",

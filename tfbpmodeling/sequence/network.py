@@ -22,12 +22,13 @@ from ..config import InputError, choose
 from ..figures import COLOURS, GREY, MARKERS
 from ..known_truth.simulation import plant, random_sequences
 from .annotations import motif_axes
-from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, read_fasta, text_lines
+from .motif_files import text_lines
+from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, read_fasta
 
 # %% auto #0
 __all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'AS_THE_RECIPE', 'Labelled', 'read_labelled', 'planted_words', 'Split',
            'split_data', 'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained', 'Schedule',
-           'train', 'plot_history', 'predict_log_odds', 'probabilities', 'evaluate', 'word_counts',
+           'train', 'plot_history', 'predict_log_odds', 'probabilities', 'with_log_odds', 'evaluate', 'word_counts',
            'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
            'save_model', 'load_model', 'predicted_binding']
 
@@ -48,33 +49,44 @@ def read_labelled(
     sequences: str | Path,  # one on each line, or FASTA
     labels: str | Path,  # 0 or 1 on each line
     labels_header: bool = False,  # the first line of labels is a header
+    sequences_header: bool = False,  # so is that of sequences
 ) -> Labelled:
     "Read both files. InputError where they do not belong together."
     lines = [line.strip().upper() for line in text_lines(sequences, "sequence file") if line.strip()]
-    texts = list(read_fasta(sequences).values()) if lines and lines[0].startswith(">") else lines
+    fasta = bool(lines) and lines[0].startswith(">")
+    texts = list(read_fasta(sequences).values()) if fasta else lines[int(sequences_header) :]
     marks = [line.strip() for line in text_lines(labels, "label file") if line.strip()][int(labels_header) :]
+    _check_sequences(texts, Path(sequences).name, "" if fasta or sequences_header else "--sequences_header")
     names = f"{Path(sequences).name} has {len(texts)} sequences, {Path(labels).name} has {len(marks)} labels"
     if len(texts) != len(marks):
-        raise InputError(f"{names}: each sequence needs one; if the first line of the labels is a header, add --labels_header")
+        header = (
+            "the first line of the labels was left out as a header"
+            if labels_header
+            else "if that of the labels is a header, add --labels_header"
+        )
+        raise InputError(f"{names}: each sequence needs one; look at the first lines: {header}")
     if not texts:
         raise InputError(f"{names}: there is nothing to learn from")
     strange = next((i for i, m in enumerate(marks) if m not in ("0", "1")), None)
     if strange is not None:
-        hint = "; if that line is a header, add --labels_header" if strange == 0 else ""
+        hint = "; if that line is a header, add --labels_header" if strange == 0 and not labels_header else ""
         raise InputError(f"{Path(labels).name}, label {strange + 1} is {marks[strange]!r}: labels are 0 and 1{hint}")
-    other = next((i for i, t in enumerate(texts) if len(t) != len(texts[0])), None)
-    if other is not None:
-        raise InputError(
-            f"{Path(sequences).name}: sequence {other + 1} has {len(texts[other])} letters, the first has {len(texts[0])}: they must be of one length"
-        )
-    strange = next((i for i, t in enumerate(texts) if set(t) - set("ACGTUN")), None)
-    if strange is not None:
-        raise InputError(
-            f"{Path(sequences).name}: sequence {strange + 1} holds {sorted(set(texts[strange]) - set('ACGTUN'))[0]!r}: letters are A, C, G, T and N"
-        )
     if len(set(marks)) < 2:
         raise InputError(f"{Path(labels).name} holds only the label {marks[0]}: both are needed")
     return Labelled(tuple(texts), np.array([int(m) for m in marks]))
+
+
+def _check_sequences(texts: Sequence[str], name: str, option: str) -> None:
+    strange = next((i for i, t in enumerate(texts) if set(t) - set("ACGTUN")), None)
+    if strange is not None:
+        hint = f"; if that line is a header, add {option}" if strange == 0 and option else ""
+        letter = sorted(set(texts[strange]) - set("ACGTUN"))[0]
+        raise InputError(f"{name}: sequence {strange + 1} holds {letter!r}: letters are A, C, G, T and N{hint}")
+    other = next((i for i, t in enumerate(texts) if len(t) != len(texts[0])), None)
+    if other is not None:
+        raise InputError(
+            f"{name}: sequence {other + 1} has {len(texts[other])} letters, the first has {len(texts[0])}: they must be of one length"
+        )
 
 # %% ../../nbs/sequence/62_network.ipynb #f9601fa3
 WORD = "AAAGAGGAAGTT"  # an ETS site, as in the sequences that this network is known for
@@ -159,10 +171,11 @@ def _layers(architecture: str, length: int) -> list:
     if architecture == "document_1":
         flat = 32 * ((length - _FILTER + 1) // 4)
         return [nn.Conv1d(4, 32, _FILTER), nn.MaxPool1d(4), nn.Flatten(), nn.Linear(flat, 16), nn.ReLU(), nn.Linear(16, 1)]
-    widths = [32 * (length // 5), 256, 128, 64, 32, 16, 16, 8, 8, 4, 4]
-    dense = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]
     padded = [nn.ConstantPad1d(((_FILTER - 1) // 2, _FILTER // 2), 0.0), nn.Conv1d(4, 32, _FILTER)]
-    return [*padded, nn.ReLU(), nn.MaxPool1d(5), nn.Flatten(), nn.Dropout(0.2), *dense, nn.Linear(4, 2)]
+    widths, dense = [32 * (length // 5), 256, 128, 64, 32, 16, 16, 8, 8, 4, 4], []
+    for i, (a, b) in enumerate(zip(widths, widths[1:])):
+        dense += [nn.Linear(a, b), nn.ReLU(), *([nn.Dropout(0.2)] if i < 4 else [])]  # after the four wide ones only
+    return [*padded, nn.MaxPool1d(5), nn.Flatten(), *dense, nn.Linear(4, 2)]
 
 
 def build_model(
@@ -348,6 +361,22 @@ def probabilities(
 ) -> np.ndarray:
     "Log odds as probabilities."
     return 1 / (1 + np.exp(-np.asarray(log_odds)))
+
+# %% ../../nbs/sequence/62_network.ipynb #b817fa56
+def with_log_odds(
+    model,  # torch module: (n, 4, length) -> (n, 1) or (n, 2) logits
+    length: int,
+):  # torch module: (n, 4, length) -> (n, 1) log odds of label 1
+    "A network whose one output is the log odds; the weights are the same."
+    import torch
+
+    with torch.no_grad():
+        n_outputs = model(torch.zeros(1, 4, length)).shape[1]
+    if n_outputs == 1:
+        return model
+    difference = torch.nn.Linear(2, 1, bias=False)
+    difference.weight.data = torch.tensor([[-1.0, 1.0]])
+    return torch.nn.Sequential(model, difference).eval()
 
 # %% ../../nbs/sequence/62_network.ipynb #ccc9f824
 def evaluate(

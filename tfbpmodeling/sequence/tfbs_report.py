@@ -20,23 +20,25 @@ from matplotlib.figure import Figure
 from pathlib import Path
 from sklearn.metrics import roc_auc_score
 from typing import NamedTuple
-from ..artifacts import manifest, versions, write_json, write_rows
-from ..config import InputError, check_options, option
+from ..artifacts import NOTEBOOK_CHANGES, manifest, versions, write_json, write_rows
+from ..config import InputError, check_options, n_of, option
 from ..figures import FigureSpec, WIDTH, drawing_style
 from ..html import Block, block_table
 from ..modeling_data import input_file, read_table
 from tfbpmodeling.notebook_runner import (
     EXECUTED,
+    MASTERS,
     directory_with_page,
     handed_over,
-    import_nbformat,
-    master_notebook,
+    notebook_changes,
+    read_notebook,
     run_notebook,
     write_page,
 )
 from .annotations import information_content, plot_logo
-from .explanation import attribute, average_seqlet, find_seqlets
-from .motifs import check_table_name, match_motifs, need_extra, one_hot, read_motifs, read_sequences, write_predictors
+from .explanation import METHODS, attribute, average_seqlet, find_seqlets
+from .motif_files import FORMATS, read_motifs
+from .motifs import check_table_name, match_motifs, need_extra, one_hot, read_sequences, write_predictors
 from tfbpmodeling.sequence.network import (
     ARCHITECTURES,
     Labelled,
@@ -60,6 +62,7 @@ from tfbpmodeling.sequence.network import (
     split_data,
     torch_threads,
     train,
+    with_log_odds,
 )
 from ..workflow import Progress, progress_bar
 
@@ -78,8 +81,9 @@ class TfbsConfig:
 
     sequences: str = option("", "Sequences of one length: one on each line, or FASTA. May end in .gz.", "input", metavar="FILE")
     labels: str = option("", "Labels, 0 or 1, one on each line.", "input", metavar="FILE")
+    sequences_header: bool = option(False, "The first line of --sequences is a header.", "input")
     labels_header: bool = option(False, "The first line of --labels is a header.", "input")
-    motifs: str | None = option(None, "Known motifs (MEME, JASPAR or TRANSFAC), to name what the network learned.", "input", metavar="FILE")
+    motifs: str | None = option(None, f"Known motifs, to name what the network learned: {FORMATS}.", "input", metavar="FILE")
     architecture: str = option(
         "small", "The network; document_1 and document_2 are those of the published exercise.", "network", choices=tuple(ARCHITECTURES)
     )
@@ -95,8 +99,20 @@ class TfbsConfig:
     patience: int | None = option(
         None, "Stop when the validation loss has not fallen for so many epochs, and keep the best.", "network", low=1, metavar="N"
     )
+    attribution: str = option(
+        "deeplift",
+        "How the letters of a sequence get their share of the log odds: deeplift (DeepLIFT/SHAP), mutagenesis (saturation mutagenesis, each letter changed) or occlusion (each letter hidden).",
+        "network",
+        choices=tuple(METHODS),
+    )
     output_dir: str = option("", "Folder for the results; it is made, and must not exist.", "output", metavar="DIR")
     overwrite: bool = option(False, "Replace the folder if tfbs wrote it.", "output")
+    notebook: str | None = option(
+        None,
+        "A changed copy of the master notebook, to run in its place (tfbpmodeling notebook --command tfbs hands out a copy).",
+        "output",
+        metavar="PATH",
+    )
     n_cpus: int = option(2, "Number of threads.", "output", low=1, metavar="N")
 
     def __post_init__(self):
@@ -105,7 +121,7 @@ class TfbsConfig:
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #42a7d4d8
 def load_labelled(config: TfbsConfig) -> tuple[Labelled, Split]:
     "Read and split. InputError where a part would have no sequence of either label."
-    data = read_labelled(config.sequences, config.labels, config.labels_header)
+    data = read_labelled(config.sequences, config.labels, config.labels_header, config.sequences_header)
     try:
         split = split_data(len(data.labels), config.test_size, config.random_state)
     except ValueError as e:
@@ -179,10 +195,13 @@ def metrics(
     n_parameters: int,
     architecture: str,
 ) -> dict:  # as metrics.json holds it
-    "Measures of each seed, their mean and standard deviation, and the baseline's."
+    "Measures of each seed, their mean and standard deviation (none of one seed), and the baseline's."
     seeds = {seed: evaluate(evaluation.labels, p) for seed, p in evaluation.by_seed.items()}
     spread = {
-        word: {k: float(f([m[k] for m in seeds.values()])) for k in ("auc", "auprc", "accuracy", "brier")}
+        word: {
+            k: None if word == "sd" and len(seeds) < 2 else float(f([m[k] for m in seeds.values()]))
+            for k in ("auc", "auprc", "accuracy", "brier")
+        }
         for word, f in (("mean", np.mean), ("sd", np.std))
     }
     return dict(architecture=architecture, parameters=n_parameters, test_sequences=len(evaluation.labels), kept_seed=evaluation.kept,
@@ -194,7 +213,7 @@ class Explanation(NamedTuple):
 
     rows: np.ndarray  # (n,) the sequences, as rows of the input
     attributions: np.ndarray  # (n, 4, length)
-    seqlets: pd.DataFrame  # example (of rows), start, end, attribution, motif_name, p-value
+    seqlets: pd.DataFrame  # example (of rows), start, end, attribution, seqlet_p-value, motif_name, p-value (of the name)
     learned: np.ndarray | None  # (4, width); None: no seqlet
     matches: pd.DataFrame  # of match_motifs; empty without known motifs
 
@@ -221,16 +240,13 @@ def explain(
     model,  # torch module
     motifs: Mapping[str, np.ndarray] | None = None,
     random_state: int = 0,
+    method: str = "deeplift",  # of attribute
 ) -> Explanation:
     "Explain a network on the positive test sequences."
-    import torch
-
     rows = split.test[data.labels[split.test] == 1][:MOST_EXPLAINED]
     X = one_hot([data.sequences[i] for i in rows])
-    with torch.no_grad():
-        target = model(torch.zeros(1, 4, data.length)).shape[1] - 1  # the output of label 1
-    attributions = attribute(model, X, "deeplift", target, random_state)
-    seqlets = find_seqlets(attributions)
+    attributions = attribute(with_log_odds(model, data.length), X, method, 0, random_state)
+    seqlets = find_seqlets(attributions).rename(columns={"p-value": "seqlet_p-value"})
     if not len(seqlets):
         return Explanation(rows, attributions, seqlets.assign(motif_name=[], **{"p-value": []}), None, match_motifs({}, motifs or {}))
     learned, matches, named = average_seqlet(X, seqlets), match_motifs({}, {}), seqlets.assign(motif_name="seqlet", **{"p-value": np.nan})
@@ -428,8 +444,11 @@ def tfbs_verdict(evaluation: Evaluation, explanation: Explanation) -> str:
 
 def tfbs_summary(config: TfbsConfig, data: Labelled, evaluation: Evaluation, explanation: Explanation) -> Block:
     "The head of the page."
-    steps = [(len(data.labels), "sequences"), (int(data.labels.sum()), "positive"), (len(evaluation.labels), "for the test"), (len(evaluation.by_seed), "networks"),
-             (len(explanation.seqlets), "seqlets"), (learned_word(explanation.learned), "learned motif")]  # fmt: skip
+    networks, seqlets = (
+        tuple(n_of(len(found), what).split(" ")) for found, what in ((evaluation.by_seed, "network"), (explanation.seqlets, "seqlet"))
+    )
+    steps = [(len(data.labels), "sequences"), (int(data.labels.sum()), "positive"), (len(evaluation.labels), "for the test"), networks,
+             seqlets, (learned_word(explanation.learned), "learned motif")]  # fmt: skip
     items = "".join(f"<li><b>{html.escape(str(n))}</b>{html.escape(words)}</li>" for n, words in steps)
     return Block(
         f'<header class="top"><p class="kicker">Can a network tell bound sequences from others?</p><h1>TFBS network <small>{html.escape(config.architecture)}</small></h1>'
@@ -437,14 +456,23 @@ def tfbs_summary(config: TfbsConfig, data: Labelled, evaluation: Evaluation, exp
     )
 
 
-def about_tfbs(config: TfbsConfig) -> Block:
+def about_tfbs(
+    config: TfbsConfig,
+    run_folder: str = "",  # whose notebook may be a changed one
+) -> Block:
     "Parameters and versions."
     rows = [(k, str(v)) for k, v in dataclasses.asdict(config).items() if v not in (None, "")]
     rows += [(k, v) for k, v in (versions() | {p: importlib.metadata.version(p) for p in ("torch", "tangermeme", "memelite")}).items()]
-    return block_table(pd.DataFrame(rows, columns=["", "value"]))
+    table, changes = block_table(pd.DataFrame(rows, columns=["", "value"])), Path(run_folder) / NOTEBOOK_CHANGES
+    if not run_folder or not changes.exists():
+        return table
+    words = (
+        "<h3>A changed notebook</h3><p>This run did not use the master notebook of the version above, but a copy with these changes.</p>"
+    )
+    return Block(f"{table.html}{words}<pre>{html.escape(changes.read_text(encoding='utf-8'))}</pre>")
 
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #b52dec48
-TFBS_MASTER = "run_tfbs.ipynb"
+TFBS_MASTER = MASTERS["tfbs"]
 
 
 def tfbs_to_directory(
@@ -460,12 +488,15 @@ def tfbs_to_directory(
     load_labelled(config)  # the user's mistakes show here, before a kernel starts
     if config.motifs:
         read_motifs(config.motifs)
-    notebook = import_nbformat().reads(master_notebook(TFBS_MASTER), as_version=4)
+    notebook = read_notebook(config.notebook, TFBS_MASTER)
+    changes = notebook_changes(notebook, TFBS_MASTER)
 
     def record(folder: Path, error: BaseException | None = None) -> None:
         _write_manifest(folder, config, started, error)
 
     with directory_with_page(target, f"{target.name}: TFBS network", record, overwrite=config.overwrite, log_name="tfbs.log") as folder:
+        if changes:
+            (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
         with handed_over(folder, progress):
             run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | {"run_folder": str(folder.resolve())})
         write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network")
@@ -477,7 +508,8 @@ def _write_manifest(folder: Path, config: TfbsConfig, started: datetime, error: 
     given = [option for option in ("sequences", "labels", "motifs") if getattr(config, option)]
     inputs = tuple(input_file(option, getattr(config, option)) for option in given)
     about = dict(command="tfbs", parameters=dataclasses.asdict(config))
-    manifest(folder, about, started, inputs, error, packages=("torch", "tangermeme", "memelite"))
+    found = dict(notebook_changed=(folder / NOTEBOOK_CHANGES).exists()) if config.notebook else None
+    manifest(folder, about, started, inputs, error, found, packages=("torch", "tangermeme", "memelite"))
 
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #d32c1a81
 @dataclass(frozen=True)
