@@ -462,6 +462,32 @@ def _stacked(
                 yield "ACGT"[i], position, down, column[i]
                 down += column[i]
 
+# %% ../../nbs/sequence/61_annotations.ipynb #86645a59
+def _letters(values: np.ndarray, first: int) -> PathCollection:
+    "All letters of a logo, as one collection."
+    outlines = {letter: _letter(letter) for letter in LETTERS}
+    paths, colours = [], []
+    for letter, position, bottom, height in _stacked(values):
+        outline = outlines[letter]
+        scale, move = [0.9, height], [first + position - 0.45, bottom]
+        flipped = outline.vertices if height > 0 else outline.vertices * [1, -1] + [0, 1]  # upright below the line too
+        paths.append(Path(flipped * scale + move, outline.codes))
+        colours.append(LETTERS[letter])
+    return PathCollection(paths, facecolors=colours, linewidths=0)
+
+
+def _bar_names(annotations: pd.DataFrame | None, score_key: str | None) -> pd.DataFrame:  # start, end, name
+    if annotations is None:
+        return pd.DataFrame()
+    needed = ["motif_name", "start", "end", *([score_key] if score_key else [])]
+    if lacking := [column for column in needed if column not in annotations]:
+        hint = ": add the names, as in seqlets.assign(motif_name=names)" if lacking[0] == "motif_name" else ""
+        raise InputError(f"annotations have no column {lacking[0]!r}, but {', '.join(map(str, annotations.columns))}{hint}")
+    names = annotations["motif_name"].astype(str)
+    if score_key:
+        names = [f"{name} ({score:.3g})" for name, score in zip(names, annotations[score_key])]
+    return annotations[["start", "end"]].assign(name=names)
+
 # %% ../../nbs/sequence/61_annotations.ipynb #acc40346
 def plot_logo(
     values: np.ndarray,  # (4, length), letters in the order ACGT: heights
@@ -497,32 +523,6 @@ def plot_logo(
     ax.set(xlim=(first - 0.7, last - 0.3), ylim=bounds, xlabel="position (bp)", ylabel=ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return ax
-
-# %% ../../nbs/sequence/61_annotations.ipynb #86645a59
-def _letters(values: np.ndarray, first: int) -> PathCollection:
-    "All letters of a logo, as one collection."
-    outlines = {letter: _letter(letter) for letter in LETTERS}
-    paths, colours = [], []
-    for letter, position, bottom, height in _stacked(values):
-        outline = outlines[letter]
-        scale, move = [0.9, height], [first + position - 0.45, bottom]
-        flipped = outline.vertices if height > 0 else outline.vertices * [1, -1] + [0, 1]  # upright below the line too
-        paths.append(Path(flipped * scale + move, outline.codes))
-        colours.append(LETTERS[letter])
-    return PathCollection(paths, facecolors=colours, linewidths=0)
-
-
-def _bar_names(annotations: pd.DataFrame | None, score_key: str | None) -> pd.DataFrame:  # start, end, name
-    if annotations is None:
-        return pd.DataFrame()
-    needed = ["motif_name", "start", "end", *([score_key] if score_key else [])]
-    if lacking := [column for column in needed if column not in annotations]:
-        hint = ": add the names, as in seqlets.assign(motif_name=names)" if lacking[0] == "motif_name" else ""
-        raise InputError(f"annotations have no column {lacking[0]!r}, but {', '.join(map(str, annotations.columns))}{hint}")
-    names = annotations["motif_name"].astype(str)
-    if score_key:
-        names = [f"{name} ({score:.3g})" for name, score in zip(names, annotations[score_key])]
-    return annotations[["start", "end"]].assign(name=names)
 
 # %% ../../nbs/sequence/61_annotations.ipynb #3a638c92
 def _bars(ax: Axes, annotations: pd.DataFrame, top: float, step: float) -> float:

@@ -32,6 +32,19 @@ __all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'AS_THE_RECIPE', 'Labelled', '
            'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
            'save_model', 'load_model', 'predicted_binding']
 
+# %% ../../nbs/sequence/62_network.ipynb #c095f18b
+def _check_sequences(texts: Sequence[str], name: str, option: str) -> None:
+    strange = next((i for i, t in enumerate(texts) if set(t) - set("ACGTUN")), None)
+    if strange is not None:
+        hint = f"; if that line is a header, add {option}" if strange == 0 and option else ""
+        letter = sorted(set(texts[strange]) - set("ACGTUN"))[0]
+        raise InputError(f"{name}: sequence {strange + 1} holds {letter!r}: letters are A, C, G, T and N{hint}")
+    other = next((i for i, t in enumerate(texts) if len(t) != len(texts[0])), None)
+    if other is not None:
+        raise InputError(
+            f"{name}: sequence {other + 1} has {len(texts[other])} letters, the first has {len(texts[0])}: they must be of one length"
+        )
+
 # %% ../../nbs/sequence/62_network.ipynb #135e57e5
 class Labelled(NamedTuple):
     "Sequences of one length with their labels."
@@ -74,19 +87,6 @@ def read_labelled(
     if len(set(marks)) < 2:
         raise InputError(f"{Path(labels).name} holds only the label {marks[0]}: both are needed")
     return Labelled(tuple(texts), np.array([int(m) for m in marks]))
-
-
-def _check_sequences(texts: Sequence[str], name: str, option: str) -> None:
-    strange = next((i for i, t in enumerate(texts) if set(t) - set("ACGTUN")), None)
-    if strange is not None:
-        hint = f"; if that line is a header, add {option}" if strange == 0 and option else ""
-        letter = sorted(set(texts[strange]) - set("ACGTUN"))[0]
-        raise InputError(f"{name}: sequence {strange + 1} holds {letter!r}: letters are A, C, G, T and N{hint}")
-    other = next((i for i, t in enumerate(texts) if len(t) != len(texts[0])), None)
-    if other is not None:
-        raise InputError(
-            f"{name}: sequence {other + 1} has {len(texts[other])} letters, the first has {len(texts[0])}: they must be of one length"
-        )
 
 # %% ../../nbs/sequence/62_network.ipynb #f9601fa3
 WORD = "AAAGAGGAAGTT"  # an ETS site, as in the sequences that this network is known for
