@@ -11,7 +11,7 @@ from scipy.stats import multivariate_normal
 from sklearn.linear_model import Ridge
 
 from tfbpmodeling.activity.activity_simulation import ActivityConfig, simulate_activity
-from tfbpmodeling.activity.activity_study import activity_grid, activity_study, gains
+from tfbpmodeling.activity.activity_study import MIXED, activity_study
 from tfbpmodeling.activity.motif_activity import (
     ACTIVITY_KINDS,
     NOISE_KINDS,
@@ -51,7 +51,7 @@ def correlation(found: np.ndarray, truth: np.ndarray) -> float:
 def pair_gains(**options) -> tuple[np.ndarray, list]:
     "Correlation of the freeform mixed model less that of ridge, replicate by replicate; row 9 of the spec holds in every fit."
     data, gain, fits = simulate_activity(ActivityConfig(**options)), [], []
-    for r in range(data.Y.shape[1]):
+    for r in range(data.replicates):
         rotated, B = rotate(data.Y_of(r), data.params["motif"]), data.beta_of(r)
         fit = fit_covariances(rotated)
         assert fit.converged and fit.log_likelihood >= log_likelihood(rotated, data.V_of(r), data.params["noise_cov"])
@@ -198,19 +198,19 @@ def test_full_gain_falls_with_the_share_of_noise_like_the_signal(record_property
 
 def nothing_shared(replicates: int, **size) -> pd.Series:
     setting = ActivityConfig(**size, signal_fraction=0.4, activity_cov="identity", replicates=replicates)
-    return activity_study([setting]).groupby("method")["correlation"].mean()
+    return activity_study([setting], progress=False).groupby("method")["correlation"].mean()
 
 
 def test_small_auto_is_ridge_where_nothing_is_shared():
     mean = nothing_shared(10, n_genes=300, n_tfs=100)
-    assert mean["mixed"] < mean["ridge"] and abs(mean["auto"] - mean["ridge"]) < 0.005
+    assert mean[MIXED] < mean["ridge"] and abs(mean["auto"] - mean["ridge"]) < 0.005
 
 
 @pytest.mark.slow
 def test_full_auto_is_ridge_where_nothing_is_shared(record_property):
     mean = nothing_shared(10, **FULL)
     record_property("means", dict(mean))
-    assert mean["mixed"] < mean["ridge"] and abs(mean["auto"] - mean["ridge"]) < 0.005
+    assert mean[MIXED] < mean["ridge"] and abs(mean["auto"] - mean["ridge"]) < 0.005
 
 
 # ---- row 7: the test of proportionality ----------------------------------------------------------------------
@@ -450,22 +450,3 @@ def test_explained_variance_against_plain_formulas():
         missed += ((Y[fold == f] - model.predict(M[fold == f])) ** 2).sum(axis=0)
         total += ((Y[fold == f] - Y[fold != f].mean(axis=0)) ** 2).sum(axis=0)
     assert np.allclose(held_out_r2(Y, M, {"ridge": (fit.ridge.V, fit.ridge.sigma)}, seed=7)["ridge"], 1 - missed / total)
-
-
-# ---- the study -----------------------------------------------------------------------------------------------------------
-
-
-def test_study_does_not_depend_on_the_number_of_jobs():
-    base = ActivityConfig(n_genes=100, n_tfs=20, replicates=2)
-    settings = activity_grid(base, {"activity_cov": ("document",), "noise_cov": ("identity", "randomV")})
-    assert [s.activity_cov for s in settings[:3]] == [("identity",), ("freeform",), ("lowrank_2",)] and len(settings) == 6
-    one, two = activity_study(settings), activity_study(settings, n_jobs=2)
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
-    assert len(one) == 6 * 2 * 3 and set(one["method"]) == {"ridge", "mixed", "auto"}
-    table = gains(one)
-    assert len(table) == 6 and table["gain"].notna().all() and (table["error"] > 0).all()
-
-
-def test_study_grid_refuses_unknown_options():
-    with pytest.raises(InputError, match="no option"):
-        activity_grid(ActivityConfig(), {"genes": (1, 2)})

@@ -23,8 +23,9 @@ from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_o
 __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
            'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
            'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
-           'command_motif_activity', 'command_simulate', 'command_calibrate', 'command_motif_scores', 'command_tfbs',
-           'command_tfbs_scores', 'DemoConfig', 'command_demo', 'completion_script', 'command_completion']
+           'command_motif_activity', 'command_simulate', 'command_calibrate', 'command_activity_study',
+           'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig', 'command_demo',
+           'completion_script', 'command_completion']
 
 # %% ../nbs/23_cli.ipynb #cbcad15d
 GROUPS = {  # group of an option -> its heading in the help
@@ -39,6 +40,7 @@ GROUPS = {  # group of an option -> its heading in the help
     "truth": "the planted truth",
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
+    "combined": "the grid: every combination is a setting",
     "study": "the study",
     "scan": "how sequences are scored",
     "network": "the network and its training",
@@ -504,6 +506,22 @@ def command_calibrate(args: argparse.Namespace) -> int:
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
     return 0
+
+# %% ../nbs/23_cli.ipynb #5906eb2a
+@command(
+    "activity_study",
+    "ridge against the mixed model over a grid of simulated data: when is the mixed model worth it",
+    "--output_dir study --n_cpus 2",
+    options="activity.activity_study_report:ActivityStudyConfig",
+    needed=("output_dir",),
+)
+def command_activity_study(args: argparse.Namespace) -> int:
+    "The study of the motif activity model on data with known truth."
+    from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig, activity_study_to_directory
+
+    folder, facts = activity_study_to_directory(options_from(args, ActivityStudyConfig), progress=sys.stderr.isatty())
+    print(facts["verdict"])
+    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #351538c6
 @command(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tfbpmodeling.activity.activity_result import MotifActivityConfig
 from tfbpmodeling.activity.activity_simulation import ActivityConfig
+from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
 from tfbpmodeling.known_truth.calibration import CalibrationConfig
@@ -17,6 +18,7 @@ OTHERS = {
     "simulate --model activity": ActivityConfig,
     "calibrate": CalibrationConfig,
     "motif_activity": MotifActivityConfig,
+    "activity_study": ActivityStudyConfig,
     "motif_scores": MotifScoresConfig,
     "tfbs": TfbsConfig,
     "tfbs_scores": TfbsScoresConfig,

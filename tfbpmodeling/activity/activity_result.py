@@ -45,15 +45,15 @@ from tfbpmodeling.modeling_data import (
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'LARGEST', 'SMALLEST', 'MotifActivityConfig', 'check_sizes', 'ActivityTables', 'make_activity_tables',
-           'load_activity_tables', 'movement', 'MotifActivity', 'tf_summary', 'fit_tables', 'model_name',
-           'explained_share', 'verdict', 'sharing_sentence', 'selection_table', 'fit_warnings', 'truth_scores',
-           'left_out', 'motif_activity', 'result_tables']
+__all__ = ['log', 'LARGEST', 'SMALLEST', 'same_option', 'MotifActivityConfig', 'check_sizes', 'ActivityTables',
+           'make_activity_tables', 'load_activity_tables', 'movement', 'MotifActivity', 'tf_summary', 'fit_tables',
+           'model_name', 'explained_share', 'verdict', 'sharing_sentence', 'selection_table', 'fit_warnings',
+           'truth_scores', 'left_out', 'motif_activity', 'result_tables']
 
 # %% ../../nbs/activity/43_activity_result.ipynb #af54a9f9
-def _as_in_a_run(name: str) -> dataclasses.Field:
-    "An option of a run (`Config`), with its default and its help."
-    field = next(f for f in dataclasses.fields(Config) if f.name == name)
+def same_option(name: str, kind: type = Config) -> dataclasses.Field:
+    "An option of other options (those of a run), with its default and its help."
+    field = next(f for f in dataclasses.fields(kind) if f.name == name)
     return dataclasses.field(default=field.default, metadata=field.metadata)
 
 # %% ../../nbs/activity/43_activity_result.ipynb #65e48ba5
@@ -122,8 +122,8 @@ class MotifActivityConfig:
     overwrite: bool = option(False, "Replace the results in the folder; the old ones stay until the new ones are whole.", "output")
     no_report: bool = option(False, "Write the result files and figures only, no report.html and report.ipynb.", "output")
     n_cpus: int = option(1, "Number of threads. It never changes a number.", "output", low=1, metavar="N")
-    log_level: str = _as_in_a_run("log_level")
-    log_handler: str = _as_in_a_run("log_handler")
+    log_level: str = same_option("log_level")
+    log_handler: str = same_option("log_handler")
 
     def __post_init__(self):
         check_options(self)

@@ -6,20 +6,38 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import io
 import itertools
+import json
 import numpy as np
 import pandas as pd
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from joblib import Parallel, delayed
 from matplotlib.axes import Axes
+from pathlib import Path
 from threadpoolctl import threadpool_limits
-from .activity_simulation import ActivityConfig, ActivityData, simulate_activity
-from .motif_activity import ActivityFit, CovarianceFit, fit_motif_activity, log_likelihood, posterior
+from .activity_simulation import ActivityConfig, ActivityData, each_kind, simulate_activity
+from tfbpmodeling.activity.motif_activity import (
+    ActivityFit,
+    CovarianceFit,
+    FitStart,
+    fit_covariances,
+    fit_motif_activity,
+    log_likelihood,
+    posterior,
+    why_undetermined,
+)
+from ..artifacts import replace_file, versions
 from ..config import InputError
 from ..figures import COLOURS, GREY, MARKERS, legend_above, new_axes
+from ..modeling_data import EXACT
+from ..workflow import Progress, progress_bar
 
 # %% auto #0
-__all__ = ['REGNET_GRID', 'FACTS', 'activity_grid', 'activity_study', 'gains', 'gain_plot']
+__all__ = ['REGNET_GRID', 'MIXED', 'FACTS', 'ROW', 'BLOCK', 'activity_grid', 'StudyFits', 'named_fits', 'study_blocks',
+           'stored_block', 'activity_study', 'gains', 'study_summary', 'gain_plot']
 
 # %% ../../nbs/activity/42_activity_study.ipynb #6b10a5f7
 REGNET_GRID = {
@@ -38,8 +56,36 @@ def activity_grid(
     if unknown := [name for name in varied if name not in known]:
         raise InputError(f"{unknown[0]!r} is no option of the activity simulation: vary one of {', '.join(sorted(known))}")
     combined = [dataclasses.replace(base, **dict(zip(varied, values))) for values in itertools.product(*varied.values())]
-    split = [dataclasses.replace(one, activity_cov=(kind,)) for one in combined for kind in one.activity_cov]
-    return list(dict.fromkeys(split))
+    split = (setting for one in combined for setting in each_kind(one))
+    plain = ActivityConfig.noise_fraction
+    return list(dict.fromkeys(one if one.noise_cov.endswith("V") else dataclasses.replace(one, noise_fraction=plain) for one in split))
+
+# %% ../../nbs/activity/42_activity_study.ipynb #c7242699
+MIXED = "freeform/freeform"
+
+
+@dataclass(frozen=True)
+class StudyFits:
+    "What is fitted to every data set in addition to ridge and auto, and from where."
+
+    pairs: tuple[tuple[str, str], ...] = (("freeform", "freeform"),)  # structures of V and Σ
+    init: str = "default"  # of INITS: where a fit starts
+
+
+def _start_of(fits: StudyFits, data: ActivityData, at: int) -> FitStart:
+    return FitStart(fits.init, (data.V_of(at), data.params["noise_cov"]), int(data.Y.columns[at]))
+
+
+def named_fits(fits: StudyFits, fit: ActivityFit, start: FitStart) -> dict[str, CovarianceFit]:
+    "The mixed model with every pair of structures that the data determine."
+    rotated, found = fit.rotated, {}
+    known = {(f.activity_cov, f.noise_cov): f for f in fit.compared}
+    for pair in fits.pairs if rotated.C > 1 else ():
+        rank = pair[0].removeprefix("lowrank_")
+        if (rank.isdecimal() and int(rank) > rotated.C) or why_undetermined(rotated, *pair):
+            continue
+        found["/".join(pair)] = known.get(pair) or fit_covariances(rotated, *pair, start.init, start.truth, start.seed)
+    return found
 
 # %% ../../nbs/activity/42_activity_study.ipynb #312e05cc
 def _scores(model: CovarianceFit, fit: ActivityFit, B: np.ndarray) -> dict:
@@ -56,56 +102,128 @@ def _scores(model: CovarianceFit, fit: ActivityFit, B: np.ndarray) -> dict:
     )
 
 
-def _method_rows(fit: ActivityFit, data: ActivityData, replicate: int) -> list[dict]:
-    "Ridge, the freeform mixed model (where the genes suffice for it) and auto, on one data set."
-    truth = log_likelihood(fit.rotated, data.V_of(replicate), data.params["noise_cov"])
-    free = [f for f in fit.compared if (f.activity_cov, f.noise_cov) == ("freeform", "freeform")]
-    models = {"ridge": fit.ridge} | ({"mixed": free[0]} if free else {}) | {"auto": fit.chosen}
-    return [
-        {"method": name} | _scores(model, fit, data.beta_of(replicate)) | {"log_likelihood_at_truth": truth}
-        for name, model in models.items()
-    ]
+def _method_rows(data: ActivityData, at: int, fits: StudyFits) -> list[dict]:
+    "Ridge, the named structures and auto, on one data set."
+    start = _start_of(fits, data, at)
+    fit = fit_motif_activity(data.Y_of(at), data.params["motif"], start=start)
+    truth = log_likelihood(fit.rotated, data.V_of(at), data.params["noise_cov"])
+    models = {"ridge": fit.ridge} | named_fits(fits, fit, start) | {"auto": fit.chosen}
+    return [{"method": name} | _scores(model, fit, data.beta_of(at)) | {"log_likelihood_at_truth": truth} for name, model in models.items()]
 
-# %% ../../nbs/activity/42_activity_study.ipynb #8cb09f2e
+# %% ../../nbs/activity/42_activity_study.ipynb #aee7a76a
 FACTS = (
     *("n_genes", "n_tfs", "n_conditions"),
     *("activity_cov", "noise_cov", "noise_fraction", "signal_fraction"),
     *("n_active", "noise_df", "noise_spread"),
 )  # options that name a setting in the table
+ROW = ("replicate", "method", "chosen", "correlation", "rmse", "coverage", "log_likelihood", "p_proportional", "log_likelihood_at_truth")
+BLOCK = 5  # replicates
 
 
-def _one_setting(number: int, config: ActivityConfig) -> list[dict]:
-    "All replicates of one setting."
+def study_blocks(settings: Sequence[ActivityConfig]) -> list[tuple[int, tuple[int, ...]]]:
+    "Number of the setting, numbers of the replicates; settings in turn, so that an early look sees all of them."
+    parts = [
+        [(i, tuple(range(r, min(r + BLOCK, one.replicates)))) for r in range(0, one.replicates, BLOCK)] for i, one in enumerate(settings)
+    ]
+    return [part for row in itertools.zip_longest(*parts) for part in row if part is not None]
+
+
+def _block_text(config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits) -> str:
+    "The rows of a block as CSV."
     with threadpool_limits(1):
-        data, rows = simulate_activity(config), []
-        facts = {"setting": number} | {name: getattr(config, name) for name in FACTS} | {"activity_cov": config.activity_cov[0]}
-        if not config.noise_cov.endswith("V"):
-            facts["noise_fraction"] = 0.0
-        for r in range(config.replicates):
-            fit = fit_motif_activity(data.Y_of(r), data.params["motif"])
-            rows += [facts | {"replicate": r} | row for row in _method_rows(fit, data, r)]
-    return rows
+        data = simulate_activity(config, replicates)
+        rows = [{"replicate": r} | row for at, r in enumerate(replicates) for row in _method_rows(data, at, fits)]
+    return pd.DataFrame(rows, columns=list(ROW)).to_csv(index=False, lineterminator="\n")
+
+# %% ../../nbs/activity/42_activity_study.ipynb #ace21767
+def _block_name(config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits) -> str:
+    "A file name that changes with everything that the rows depend on."
+    motifs = hashlib.sha256(Path(config.motif_file).read_bytes()).hexdigest() if config.motif_file else ""
+    about = [dataclasses.asdict(config) | dict(replicates=replicates, motif_file=motifs), dataclasses.asdict(fits), versions()]
+    return f"block-{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:24]}.csv"
+
+
+def _block_rows(text: str, replicates: tuple[int, ...]) -> pd.DataFrame | None:
+    "The rows of a block; None where the text is not that of a block."
+    try:
+        rows = pd.read_csv(io.StringIO(text), **EXACT)
+    except ValueError:
+        return None
+    numbers = [c for c in ROW if c not in ("method", "chosen")]
+    whole = tuple(rows.columns) == ROW and set(rows["replicate"]) == set(replicates) and {"ridge", "auto"} <= set(rows["method"])
+    return rows if whole and all(pd.api.types.is_numeric_dtype(rows[c]) for c in numbers) else None
+
+
+def stored_block(folder: Path, config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits) -> pd.DataFrame | None:
+    "A block that was done before."
+    try:
+        return _block_rows((folder / _block_name(config, replicates, fits)).read_text(encoding="utf-8"), replicates)
+    except (OSError, ValueError):
+        return None
+
+
+def _finish_block(config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits, folder: Path | None) -> pd.DataFrame:
+    "The rows of a block, kept where there is a folder."
+    text = _block_text(config, replicates, fits)
+    if folder is not None:
+        replace_file(folder / _block_name(config, replicates, fits), text)
+    return _block_rows(text, replicates)
+
+# %% ../../nbs/activity/42_activity_study.ipynb #8cb09f2e
+def _facts_of(number: int, config: ActivityConfig) -> dict:
+    "The columns that name a setting."
+    facts = {"setting": number} | {name: getattr(config, name) for name in FACTS} | {"activity_cov": config.activity_cov[0]}
+    return facts if config.noise_cov.endswith("V") else facts | {"noise_fraction": 0.0}
 
 
 def activity_study(
     settings: Sequence[ActivityConfig],  # from `activity_grid`
-    n_jobs: int = 1,  # processes
+    n_jobs: int = 1,  # processes; never changes a number
+    fits: StudyFits = StudyFits(),
+    folder: Path | None = None,  # keeps what is done, and gives what was done before; None: nothing is kept
+    progress: Progress = None,
 ) -> pd.DataFrame:  # one row for each setting, replicate and method
     "Ridge against the mixed model on simulated data."
-    tasks = [delayed(_one_setting)(i, one) for i, one in enumerate(settings)]
-    return pd.DataFrame([row for rows in Parallel(n_jobs=n_jobs)(tasks) for row in rows])
+    blocks = study_blocks(settings)
+    before = {} if folder is None else {b: stored_block(folder, settings[b[0]], b[1], fits) for b in blocks}
+    done = {b: rows for b, rows in before.items() if rows is not None}
+    waiting = [b for b in blocks if b not in done]
+    tasks = (delayed(_finish_block)(settings[i], replicates, fits, folder) for i, replicates in waiting)
+    with progress_bar("data sets", sum(len(r) for _, r in waiting), progress) as step:
+        for block, rows in zip(waiting, Parallel(n_jobs=n_jobs, return_as="generator")(tasks)):
+            done[block] = rows
+            step(len(block[1]))
+    parts = [done[b].assign(**_facts_of(b[0], settings[b[0]])) for b in sorted(blocks)]
+    return pd.concat(parts, ignore_index=True)[["setting", *FACTS, *ROW]]
 
 # %% ../../nbs/activity/42_activity_study.ipynb #698fc849
 def gains(
     table: pd.DataFrame,  # from `activity_study`
-    method: str = "mixed",  # compared with ridge
+    method: str = MIXED,  # compared with ridge
     measure: str = "correlation",
-) -> pd.DataFrame:  # one row for each setting: the facts, gain, its standard error, replicates
+) -> pd.DataFrame:  # one row for each setting where the method was fitted: the facts, gain, its standard error, replicates
     "Mean difference between a method and ridge, setting by setting."
     wide = table.pivot(index=["setting", "replicate"], columns="method", values=measure)
-    by_setting = (wide[method] - wide["ridge"]).groupby(level="setting")
+    by_setting = (wide[method] - wide["ridge"]).dropna().groupby(level="setting")
     facts = table.drop_duplicates("setting").set_index("setting")[list(FACTS)]
-    return facts.assign(gain=by_setting.mean(), error=by_setting.sem(), replicates=by_setting.size())
+    found = pd.DataFrame(dict(gain=by_setting.mean(), error=by_setting.sem(), replicates=by_setting.size()))
+    return facts.join(found, how="inner")
+
+
+def study_summary(
+    table: pd.DataFrame,  # from `activity_study`
+) -> (
+    pd.DataFrame
+):  # one row for each setting and method: the facts, replicates, gain and its error, means, the share of fits below the truth
+    "Every method in every setting."
+    below = table["log_likelihood"] < table["log_likelihood_at_truth"] - 1e-6
+    groups = table.assign(below_truth=below).groupby(["setting", "method"], sort=False)
+    means = groups[["correlation", "rmse", "coverage", "below_truth"]].mean().reset_index()
+    methods = [m for m in table["method"].unique() if m != "ridge"]
+    gained = pd.concat([gains(table, m).reset_index()[["setting", "gain", "error"]].assign(method=m) for m in methods] or [means.iloc[:0]])
+    facts = table.groupby("setting").agg({name: "first" for name in FACTS} | {"replicate": "nunique"}).reset_index()
+    found = facts.merge(means, on="setting").merge(gained, on=["setting", "method"], how="left").rename(columns={"replicate": "replicates"})
+    return found[["setting", *FACTS, "replicates", "method", "gain", "error", "correlation", "rmse", "coverage", "below_truth"]]
 
 # %% ../../nbs/activity/42_activity_study.ipynb #fd0f8d41
 def gain_plot(
@@ -118,7 +236,7 @@ def gain_plot(
     ax = new_axes(ax, 3.2)
     ax.axhline(0, color=GREY, lw=0.8)
     for i, (value, part) in enumerate(table.groupby(by, sort=False) if by else [("", table)]):
-        part = part.sort_values(x)
+        part = part.sort_values(x) if pd.api.types.is_numeric_dtype(part[x]) else part
         look = dict(color=COLOURS[i % len(COLOURS)], marker=MARKERS[i % len(MARKERS)], ms=5, lw=1.2, capsize=2)
         ax.errorbar(part[x], part["gain"], 2 * part["error"], label=f"{by} {value}" if by else None, **look)
     ax.set(xlabel=x.replace("_", " "), ylabel="gain in correlation over ridge")
