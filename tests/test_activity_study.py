@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -356,3 +357,12 @@ def test_a_link_in_the_place_of_what_is_kept_is_refused(tmp_path, capsys):
     (tmp_path / "out.unfinished").symlink_to(tmp_path / "elsewhere")
     assert main(words(tmp_path / "out", replicates=2)) == 2
     assert "is a link" in capsys.readouterr().err and not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_its_processes_import_nothing_from_the_folder_where_one_stands(tmp_path):
+    for name in ("tfbpmodeling", "numpy", "joblib", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("open('executed', 'w').close()\n")
+    program = Path(sys.executable).with_name("tfbpmodeling")
+    run = subprocess.run([program, *words("out", replicates=2, n_cpus=2)], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert not (tmp_path / "executed").exists() and (tmp_path / "out" / "study.csv").is_file()

@@ -82,7 +82,11 @@ def test_nothing_that_lies_where_one_stands_is_executed(stored, hostile, tmp_pat
     tables = f"--response_file {stored}/response.csv --predictors_file {stored}/predictors.csv"
     words = COMMANDS[name].format(tables=tables, quick=" ".join(QUICK), out=tmp_path / "out", stored=stored).split()
     script = Path(sys.executable).parent / "tfbpmodeling"
-    start = [str(script)] if script.exists() else [sys.executable, "-P", "-c", "import sys; from tfbpmodeling.cli import main; sys.exit(main())"]
+    start = (
+        [str(script)]
+        if script.exists()
+        else [sys.executable, "-P", "-c", "import sys; from tfbpmodeling.cli import main; sys.exit(main())"]
+    )
     env = {k: v for k, v in os.environ.items() if k not in ("PYTHONSAFEPATH", "MPLBACKEND")}
     before = files_of(folder)
     done = subprocess.run([*start, *words], cwd=folder, env=env, capture_output=True, text=True)
