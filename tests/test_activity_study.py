@@ -366,3 +366,13 @@ def test_its_processes_import_nothing_from_the_folder_where_one_stands(tmp_path)
     run = subprocess.run([program, *words("out", replicates=2, n_cpus=2)], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert not (tmp_path / "executed").exists() and (tmp_path / "out" / "study.csv").is_file()
+
+
+def test_processes_that_are_used_again_write_where_the_new_call_stands(tmp_path, monkeypatch, undrawn):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert main(words("out", replicates=2, n_cpus=2)) == 0
+        sizes = "--n_genes 60 --n_tfs 12 --activity_cov identity,freeform --n_cpus 2".split()
+        assert main(["simulate", "--model", "activity", "--output_dir", "tables", *sizes]) == 0
+        assert (tmp_path / name / "out" / "study.csv").is_file() and len(list((tmp_path / name / "tables").glob("*.npz"))) == 2

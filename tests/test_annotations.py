@@ -296,7 +296,9 @@ def test_letters_of_a_logo_are_as_high_as_their_values():
 
 def test_start_and_end_slice_a_logo():
     values = np.random.default_rng(0).normal(size=(4, 2000))
-    whole, part = (plot_logo(v, start=s, end=e).collections[0].get_paths() for v, s, e in ((values, 925, 975), (values[:, 925:975], None, None)))
+    whole, part = (
+        plot_logo(v, start=s, end=e).collections[0].get_paths() for v, s, e in ((values, 925, 975), (values[:, 925:975], None, None))
+    )
     assert len(whole) == len(part) == 4 * 50
     assert all(np.allclose(a.vertices - [925, 0], b.vertices) for a, b in zip(whole, part))
     assert np.allclose(plot_logo(values, start=1990).get_xlim(), (1989.3, 1999.7))

@@ -62,18 +62,25 @@ FILES = {
     ),
     "meme, its own alphabet": MEME.replace("ALPHABET= ACGT", DNA),
     "the report of MEME": meme_report(COUNTS),
-    "jaspar": "".join(
-        f">{n}\n" + "".join(f"{x}  [ {' '.join(map(str, r))} ]\n" for x, r in zip("ACGT", c.T)) for n, c in COUNTS.items()
-    ),
-    "jaspar, marked": "\ufeff" + "".join(f">{n}\n" + "".join(f"{x} {' '.join(map(str, r))}\n" for x, r in zip("ACGT", c.T)) for n, c in COUNTS.items()),  # fmt: skip
+    "jaspar": "".join(f">{n}\n" + "".join(f"{x}  [ {' '.join(map(str, r))} ]\n" for x, r in zip("ACGT", c.T)) for n, c in COUNTS.items()),
+    "jaspar, marked": "\ufeff"
+    + "".join(f">{n}\n" + "".join(f"{x} {' '.join(map(str, r))}\n" for x, r in zip("ACGT", c.T)) for n, c in COUNTS.items()),  # fmt: skip
     "jaspar, raw": "".join(f">{n}\n{rows(c.T)}\n" for n, c in COUNTS.items()),
-    "homer": "".join(f">ACGT\t{n}\t6.049537\t-1782.9\t0\tT:50.0(10%),B:9.1(1%),P:1e-20\n{rows(p, '{:.4f}')}\n" for n, p in PROBABILITIES.items()),
+    "homer": "".join(
+        f">ACGT\t{n}\t6.049537\t-1782.9\t0\tT:50.0(10%),B:9.1(1%),P:1e-20\n{rows(p, '{:.4f}')}\n" for n, p in PROBABILITIES.items()
+    ),
     "hocomoco pcm": "".join(f">{n}\n{rows(c, '{:.4f}')}\n" for n, c in COUNTS.items()),
     "hocomoco ppm": "".join(f">{n}\n{rows(p, '{:.8f}')}\n" for n, p in PROBABILITIES.items()),
     "hocomoco pwm": "".join(f">{n}\n{rows(log_odds(c, np.log), '{:.4f}')}\n" for n, c in COUNTS.items()),
     "pwm in bits": "".join(f">{n}\n{rows(log_odds(c, np.log2), '{:.4f}')}\n" for n, c in COUNTS.items()),
-    "transfac": "".join(f"AC {n}\nXX\nP0\tA\tC\tG\tT\n" + "".join(f"{i:02}\t{rows([r])}\tN\n" for i, r in enumerate(c, 1)) + "XX\n//\n" for n, c in COUNTS.items()),  # fmt: skip
-    "cisbp": "".join(f"TF Name\t{n}\nPos\tA\tC\tG\tT\n" + "".join(f"{i}\t{rows([r])}\n" for i, r in enumerate(p, 1)) + "\n" for n, p in PROBABILITIES.items()),  # fmt: skip
+    "transfac": "".join(
+        f"AC {n}\nXX\nP0\tA\tC\tG\tT\n" + "".join(f"{i:02}\t{rows([r])}\tN\n" for i, r in enumerate(c, 1)) + "XX\n//\n"
+        for n, c in COUNTS.items()
+    ),  # fmt: skip
+    "cisbp": "".join(
+        f"TF Name\t{n}\nPos\tA\tC\tG\tT\n" + "".join(f"{i}\t{rows([r])}\n" for i, r in enumerate(p, 1)) + "\n"
+        for n, p in PROBABILITIES.items()
+    ),  # fmt: skip
 }
 
 
@@ -106,7 +113,7 @@ def test_ten_planted_targets_come_first(tmp_path, kind):
 
 
 REFUSED = {
-    'MEME version 4\nALPHABET "RNA" RNA-LIKE\nA "Adenine"\nC "C"\nG "G"\nU "Uracil"\nEND ALPHABET\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0 0\n': "alphabet \"RNA\" RNA-LIKE: motifs of DNA",
+    'MEME version 4\nALPHABET "RNA" RNA-LIKE\nA "Adenine"\nC "C"\nG "G"\nU "Uracil"\nEND ALPHABET\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0 0\n': 'alphabet "RNA" RNA-LIKE: motifs of DNA',
     'MEME version 4\nALPHABET "RNA"\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0 0\n': 'alphabet "RNA": motifs of DNA',
     "MEME version 4\nALPHABET= ACGU\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0 0\n": "alphabet ACGU",
     "MEME version 4\nBackground letter frequencies\nA 0.25 C 0.25 G 0.25 U 0.25\nMOTIF a\nletter-probability matrix: w= 1\n1 0 0 0\n": "of its background",

@@ -75,7 +75,9 @@ def test_the_logo_shows_the_part_that_was_asked_for(ran):
 
 
 def test_counts_and_hits(ran):
-    jun, etv6 = (next(k for k, name in enumerate(ran["motifs"]) if name.split()[-1] == factor and name in ran["names"]) for factor in ("Jun", "ETV6"))
+    jun, etv6 = (
+        next(k for k, name in enumerate(ran["motifs"]) if name.split()[-1] == factor and name in ran["names"]) for factor in ("Jun", "ETV6")
+    )
     counts, by_motif = ran["counts"], ran["by_motif"]
     assert counts.dtype == np.float32 and counts[0, jun] == 2 and counts[0, etv6] == 1 and by_motif.sum() == 3 == counts.sum()
     spacing = ran["pairwise_annotations_spacing"](ran["places"], max_distance=100, symmetric=False)

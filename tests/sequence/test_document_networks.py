@@ -97,6 +97,8 @@ def test_ten_seeds_of_the_second_network(shared):
     data, split = read_labelled(folder / "sequences.txt", folder / "labels.txt", labels_header=True), split_data(2000)
     X, y = one_hot(data.sequences), data.labels[split.test]
     with torch_threads(1):
-        p = [probabilities(predict_log_odds(train(X, data.labels, split, "document_2", seed).model, X[split.test])) for seed in range(42, 52)]
+        p = [
+            probabilities(predict_log_odds(train(X, data.labels, split, "document_2", seed).model, X[split.test])) for seed in range(42, 52)
+        ]
     auc = np.array([roc_auc_score(y, q) for q in p])
     assert (np.abs(auc - 0.5) < 0.01).sum() <= 2 and (auc > 0.999).sum() >= 8, auc

@@ -264,7 +264,12 @@ def test_tomtoms_own_arguments_go_through():
     X = one_hot(random_sequences(10, 30, rng))
     seqlets = pd.DataFrame({"example": np.arange(10), "start": 5, "end": 15})
     usual, _ = annotate_seqlets(X, seqlets, motifs, n_nearest=3)
-    for how in (dict(reverse_complement=False), dict(n_target_bins=None), dict(n_score_bins=20, n_median_bins=50, n_cache=5), dict(n_jobs=9)):
+    for how in (
+        dict(reverse_complement=False),
+        dict(n_target_bins=None),
+        dict(n_score_bins=20, n_median_bins=50, n_cache=5),
+        dict(n_jobs=9),
+    ):
         index, p_values = annotate_seqlets(X, seqlets, motifs, n_nearest=3, tomtom=Tomtom(**how))
         wanted = theirs(torch.as_tensor(X, dtype=torch.float64), seqlets, motifs, n_nearest=3, **how)
         assert (index == wanted[0].numpy()).all() and np.allclose(p_values, wanted[1].numpy())

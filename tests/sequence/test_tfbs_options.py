@@ -48,7 +48,12 @@ def test_occlusion_one_seed_and_a_changed_notebook(tmp_path, capsys, command):
     assert run["notebook_changed"] is True and run["parameters"]["attribution"] == "occlusion"
     assert "+print('a cell of <mine>')" in (folder / "notebook_changes.diff").read_text()
     page = (folder / "report.html").read_text(encoding="utf-8")
-    assert "a cell of &lt;mine&gt;" in page and "A changed notebook" in page and "Occlusion: a letter" in page and "DeepLIFT/SHAP shares" not in page
+    assert (
+        "a cell of &lt;mine&gt;" in page
+        and "A changed notebook" in page
+        and "Occlusion: a letter" in page
+        and "DeepLIFT/SHAP shares" not in page
+    )
     assert "<b>1</b>network<" in page and "networks<" not in page
     seqlets = pd.read_csv(folder / "seqlets.csv")
     assert {"attribution", "seqlet_p-value", "motif_name", "p-value"} <= set(seqlets) and (seqlets["seqlet_p-value"] < 0.01).all()

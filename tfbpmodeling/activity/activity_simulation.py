@@ -9,6 +9,7 @@ import dataclasses
 import io
 import json
 import numpy as np
+import os
 import pandas as pd
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -403,7 +404,8 @@ def load_simulation(
         raise InputError(f"{path} is not a data set of simulate --model activity") from None
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #aaccc04c
-def _simulate_and_save(config: ActivityConfig, folder: str | Path, overwrite: bool) -> tuple[Path, int]:
+def _simulate_and_save(config: ActivityConfig, folder: str | Path, overwrite: bool, place: str) -> tuple[Path, int]:
+    os.chdir(place)  # a process that joblib kept may stand where an earlier call was made
     data = simulate_activity(config)
     return save_simulation(data, folder, overwrite), data.replicates
 
@@ -415,7 +417,7 @@ def simulate_to_folder(
     n_cpus: int = 1,  # processes; never changes a number
 ) -> list[tuple[Path, int]]:  # the .npz of each kind of V, and its number of replicates
     "Make and write a data set for every kind of V."
-    tasks = [delayed(_simulate_and_save)(one, folder, overwrite) for one in each_kind(config)]
+    tasks = [delayed(_simulate_and_save)(one, folder, overwrite, os.getcwd()) for one in each_kind(config)]
     return Parallel(n_jobs=min(n_cpus, len(tasks)))(tasks)
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #6e752ca4

@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import numpy as np
+import os
 import pandas as pd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -162,8 +163,9 @@ def stored_block(folder: Path, config: ActivityConfig, replicates: tuple[int, ..
         return None
 
 
-def _finish_block(config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits, folder: Path | None) -> pd.DataFrame:
+def _finish_block(config: ActivityConfig, replicates: tuple[int, ...], fits: StudyFits, folder: Path | None, place: str) -> pd.DataFrame:
     "The rows of a block, kept where there is a folder."
+    os.chdir(place)  # a process that joblib kept may stand where an earlier call was made
     text = _block_text(config, replicates, fits)
     if folder is not None:
         replace_file(folder / _block_name(config, replicates, fits), text)
@@ -188,7 +190,7 @@ def activity_study(
     before = {} if folder is None else {b: stored_block(folder, settings[b[0]], b[1], fits) for b in blocks}
     done = {b: rows for b, rows in before.items() if rows is not None}
     waiting = [b for b in blocks if b not in done]
-    tasks = (delayed(_finish_block)(settings[i], replicates, fits, folder) for i, replicates in waiting)
+    tasks = (delayed(_finish_block)(settings[i], replicates, fits, folder, os.getcwd()) for i, replicates in waiting)
     with progress_bar("data sets", sum(len(r) for _, r in waiting), progress) as step:
         for block, rows in zip(waiting, Parallel(n_jobs=n_jobs, return_as="generator")(tasks)):
             done[block] = rows
