@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tfbpmodeling.cli import main
+from tfbpmodeling.config import InputError
 from tfbpmodeling.known_truth.simulation import plant, random_sequences
 from tfbpmodeling.modeling_data import read_table
 from tfbpmodeling.sequence.annotations import (
@@ -105,6 +106,19 @@ def test_hits_agree_with_memelite_but_for_the_grid(fungi):
         theirs |= {(k, *row) for row in zip(table["sequence_name"], table["start"], table["end"], table["strand"])}
     mine = set(zip(ours["motif_idx"], ours["sequence_name"], ours["start"], ours["end"], ours["strand"]))
     assert len(mine & theirs) > 0.9 * len(mine | theirs)
+
+
+def test_hits_from_a_file_and_hits_of_nothing(tmp_path):
+    rows = "\n".join(" ".join(map(str, r)) for r in word_motif("TGACTCA").T)
+    (tmp_path / "file.meme").write_text(f"MEME version 4\nMOTIF M GCN4\nletter-probability matrix:\n{rows}\n")
+    texts = {"G1": "CAGGCTTAAGCTGACTCAGG"}
+    by_path = find_hits(texts, str(tmp_path / "file.meme"), background="uniform")
+    assert len(by_path) == 1 and by_path.equals(find_hits(texts, read_motifs(tmp_path / "file.meme"), background="uniform"))
+    for given, words in (((texts, "none.meme"), "none.meme does not exist"), ((texts, {}), "no motifs"), (([], {"m": word_motif("ACGTACG")}), "no sequences"), ((texts, 3), "of type int")):  # fmt: skip
+        with pytest.raises(InputError, match=words):
+            find_hits(*given)
+    with pytest.raises(InputError, match="no motifs"):
+        match_motifs(["ACGT"], {})
 
 
 def test_no_hits():

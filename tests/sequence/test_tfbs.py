@@ -1,6 +1,7 @@
 """The TFBS network: parameters, reading, training, measures, explanations, the run directory; on generated data and on the shared sequences."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -355,6 +356,10 @@ def test_a_model_comes_back_from_disk(tmp_path, generated):
     for folder in (tmp_path, tmp_path / "none"):
         with pytest.raises(InputError, match="holds no model"):
             load_model(folder)
+    (tmp_path / "model.json").unlink()
+    os.mkfifo(tmp_path / "model.json")
+    with pytest.raises(InputError, match="holds no model.*model.json is no regular file"):
+        load_model(tmp_path)
 
 
 def test_promoters_scored_by_a_stored_network(tmp_path, generated):

@@ -50,7 +50,8 @@ def test_occlusion_one_seed_and_a_changed_notebook(tmp_path, capsys, command):
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert (
         "a cell of &lt;mine&gt;" in page
-        and "A changed notebook" in page
+        and f"made by the notebook {mine}" in page
+        and "How that notebook differs" in page
         and "Occlusion: a letter" in page
         and "DeepLIFT/SHAP shares" not in page
     )

@@ -337,6 +337,8 @@ def find_hits(
     if dim not in (None, 0, 1):
         raise InputError(f"dim {dim!r}: it must be None (one table), 0 (one for each motif) or 1 (one for each sequence)")
     letters, motifs = letter_codes(X), as_motifs(motifs)
+    if not motifs or not len(letters.lengths):
+        raise InputError("there are no motifs" if not motifs else "there are no sequences")
     chances = letter_background(letters, background, reverse_complement)
     tables = {name: score_table(log_ratios(motif, chances), chances) for name, motif in motifs.items()}
     if out_of_reach := [name for name, table in tables.items() if table.p_values[-1] >= threshold]:
@@ -440,6 +442,8 @@ def match_motifs(
     columns = ["query", "rank", "motif_name", "motif_idx", "p-value", "E-value", "offset", "overlap", "strand"]
     if not matrices:
         return pd.DataFrame(columns=columns)
+    if not motifs:
+        raise InputError("there are no motifs to compare with")
     how, targets = tomtom._replace(n_jobs=min(tomtom.n_jobs, allowed))._asdict(), [np.asarray(m, dtype=float) for m in motifs.values()]
     p, _, offset, overlap, strand, index = memelite.tomtom(matrices, targets, n_nearest=nearest, **how)
     rows = []

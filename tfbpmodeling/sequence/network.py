@@ -26,11 +26,11 @@ from .motif_files import text_lines
 from .motifs import COMPLEMENT, letter_codes, need_extra, one_hot, read_fasta
 
 # %% auto #0
-__all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'AS_THE_RECIPE', 'Labelled', 'read_labelled', 'planted_words', 'Split',
-           'split_data', 'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained', 'Schedule',
-           'train', 'plot_history', 'predict_log_odds', 'probabilities', 'with_log_odds', 'evaluate', 'word_counts',
-           'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion', 'plot_calibration',
-           'save_model', 'load_model', 'predicted_binding']
+__all__ = ['WORD', 'VALIDATION', 'ARCHITECTURES', 'AS_THE_RECIPE', 'MODEL_FILES', 'Labelled', 'read_labelled', 'planted_words',
+           'Split', 'split_data', 'split_table', 'Recipe', 'build_model', 'layer_table', 'torch_threads', 'Trained',
+           'Schedule', 'train', 'plot_history', 'predict_log_odds', 'probabilities', 'with_log_odds', 'evaluate',
+           'word_counts', 'baseline_probabilities', 'plot_roc', 'plot_precision_recall', 'plot_confusion',
+           'plot_calibration', 'save_model', 'load_model', 'predicted_binding']
 
 # %% ../../nbs/sequence/62_network.ipynb #c095f18b
 def _check_sequences(texts: Sequence[str], name: str, option: str) -> None:
@@ -495,6 +495,9 @@ def plot_calibration(
     return ax
 
 # %% ../../nbs/sequence/62_network.ipynb #b9820ddb
+MODEL_FILES = ("model.json", "model.safetensors")
+
+
 def save_model(
     model,  # torch.nn.Sequential of build_model
     architecture: str,
@@ -520,6 +523,8 @@ def load_model(
     from safetensors.torch import load_file
 
     try:
+        if odd := [name for name in MODEL_FILES if (path := Path(folder) / name).exists() and not path.is_file()]:
+            raise ValueError(f"{odd[0]} is no regular file")  # a pipe would be waited for
         facts = json.loads((Path(folder) / "model.json").read_text(encoding="utf-8"))
         model = build_model(facts["architecture"], facts["length"])
         model.load_state_dict(load_file(Path(folder) / "model.safetensors"))

@@ -26,8 +26,10 @@ from ..figures import FigureSpec, WIDTH, drawing_style
 from ..html import Block, block_table
 from ..modeling_data import input_file, read_table
 from tfbpmodeling.notebook_runner import (
+    AS_IT_IS,
     EXECUTED,
     MASTERS,
+    MadeBy,
     directory_with_page,
     handed_over,
     notebook_changes,
@@ -456,20 +458,11 @@ def tfbs_summary(config: TfbsConfig, data: Labelled, evaluation: Evaluation, exp
     )
 
 
-def about_tfbs(
-    config: TfbsConfig,
-    run_folder: str = "",  # whose notebook may be a changed one
-) -> Block:
+def about_tfbs(config: TfbsConfig) -> Block:
     "Parameters and versions."
     rows = [(k, str(v)) for k, v in dataclasses.asdict(config).items() if v not in (None, "")]
     rows += [(k, v) for k, v in (versions() | {p: importlib.metadata.version(p) for p in ("torch", "tangermeme", "memelite")}).items()]
-    table, changes = block_table(pd.DataFrame(rows, columns=["", "value"])), Path(run_folder) / NOTEBOOK_CHANGES
-    if not run_folder or not changes.exists():
-        return table
-    words = (
-        "<h3>A changed notebook</h3><p>This run did not use the master notebook of the version above, but a copy with these changes.</p>"
-    )
-    return Block(f"{table.html}{words}<pre>{html.escape(changes.read_text(encoding='utf-8'))}</pre>")
+    return block_table(pd.DataFrame(rows, columns=["", "value"]))
 
 # %% ../../nbs/sequence/64_tfbs_report.ipynb #b52dec48
 TFBS_MASTER = MASTERS["tfbs"]
@@ -490,6 +483,7 @@ def tfbs_to_directory(
         read_motifs(config.motifs)
     notebook = read_notebook(config.notebook, TFBS_MASTER)
     changes = notebook_changes(notebook, TFBS_MASTER)
+    made_by = MadeBy(f"This page was made by the notebook {config.notebook}.", changes) if changes else AS_IT_IS
 
     def record(folder: Path, error: BaseException | None = None) -> None:
         _write_manifest(folder, config, started, error)
@@ -499,7 +493,7 @@ def tfbs_to_directory(
             (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
         with handed_over(folder, progress):
             run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | {"run_folder": str(folder.resolve())})
-        write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network")
+        write_page(folder, folder / EXECUTED, f"{target.name}: TFBS network", made_by=made_by)
         record(folder)
     return target, json.loads((target / "metrics.json").read_text(encoding="utf-8"))
 
