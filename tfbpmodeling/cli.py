@@ -23,7 +23,7 @@ from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_o
 __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
            'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
            'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
-           'command_motif_activity', 'command_simulate', 'command_calibrate', 'command_activity_study',
+           'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
            'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig', 'command_demo',
            'completion_script', 'command_completion']
 
@@ -40,7 +40,6 @@ GROUPS = {  # group of an option -> its heading in the help
     "truth": "the planted truth",
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
-    "combined": "the grid: every combination is a setting",
     "study": "the study",
     "scan": "how sequences are scored",
     "network": "the network and its training",
@@ -79,6 +78,7 @@ def add_options(
         group.add_argument(
             flag,
             dest=f.name,
+            action="append" if meta.get("repeated") else "store",
             metavar=metavar,
             default=argparse.SUPPRESS,
             required=f.name in required,
@@ -278,8 +278,9 @@ def command_run(args: argparse.Namespace) -> int:
 def print_results(folder: Path) -> int:  # exit status
     "Where the results are, and the page if there is one."
     print(f"results: {folder}")
-    if (folder / "report.html").is_file():
-        print(f"report:  {folder / 'report.html'}")
+    for page in ("report.html", "evidence.html"):
+        if (folder / page).is_file():
+            print(f"report:  {folder / page}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #a3b976c4
@@ -419,6 +420,23 @@ def command_notebook(args: argparse.Namespace) -> int:
     print(f"{path}: change it, then run it with tfbpmodeling {args.of} --notebook {path}")
     return 0
 
+# %% ../nbs/23_cli.ipynb #25265648
+@command(
+    "evidence",
+    "interactions of all perturbed TFs in one or more experiments, against what chance finds",
+    "--experiment deletion=tfko.csv --experiment overexpression=oe.csv --push deletion=down,overexpression=up --predictors_file binding.csv --output_dir evidence",
+    options="evidence.evidence_tables:EvidenceConfig",
+    needed=("experiment", "predictors_file", "output_dir"),
+)
+def command_evidence(args: argparse.Namespace) -> int:
+    "Interactions over all factors."
+    from tfbpmodeling.evidence.evidence_report import evidence_to_directory
+    from tfbpmodeling.evidence.evidence_tables import EvidenceConfig
+
+    folder, facts = evidence_to_directory(options_from(args, EvidenceConfig))
+    print(facts["verdict"])
+    return print_results(folder)
+
 # %% ../nbs/23_cli.ipynb #37e38df3
 @command(
     "motif_activity",
@@ -506,22 +524,6 @@ def command_calibrate(args: argparse.Namespace) -> int:
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
     return 0
-
-# %% ../nbs/23_cli.ipynb #5906eb2a
-@command(
-    "activity_study",
-    "ridge against the mixed model over a grid of simulated data: when is the mixed model worth it",
-    "--output_dir study --n_cpus 2",
-    options="activity.activity_study_report:ActivityStudyConfig",
-    needed=("output_dir",),
-)
-def command_activity_study(args: argparse.Namespace) -> int:
-    "The study of the motif activity model on data with known truth."
-    from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig, activity_study_to_directory
-
-    folder, facts = activity_study_to_directory(options_from(args, ActivityStudyConfig), progress=sys.stderr.isatty())
-    print(facts["verdict"])
-    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #351538c6
 @command(

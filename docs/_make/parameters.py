@@ -5,16 +5,20 @@ import json
 from pathlib import Path
 
 from tfbpmodeling.activity.activity_result import MotifActivityConfig
-from tfbpmodeling.config import Config
+from tfbpmodeling.config import Config, line_from_names
+from tfbpmodeling.evidence.evidence_tables import EvidenceConfig
 from tfbpmodeling.sequence.tfbs_report import TfbsConfig
 
 MASTERS = Path(__file__).resolve().parents[2] / "nbs" / "master"
-OPTIONS = {"run_report": Config, "run_motif_activity": MotifActivityConfig, "run_tfbs": TfbsConfig}
+OPTIONS = {"run_report": Config, "run_motif_activity": MotifActivityConfig, "run_tfbs": TfbsConfig, "run_evidence": EvidenceConfig}
 
 
 def defaults(options: type) -> dict:
     "Name -> default, as a line of text or a number: papermill passes no tuples."
-    return Config().to_dict() if options is Config else {f.name: f.default for f in dataclasses.fields(options)}
+    if options is Config:
+        return Config().to_dict()
+    given = {f.name: f.default for f in dataclasses.fields(options)}
+    return {name: line_from_names(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
 
 def cell_source(options: type, now: str) -> str:

@@ -21,8 +21,8 @@ __all__ = ['STREAMS', 'DECIMALS', 'INTERCEPT', 'TABLE_FILES', 'INTERACTOR_COLUMN
            'gene_ids', 'tf_names', 'bound_genes', 'binding_scores', 'simulate_predictors', 'term_columns',
            'signal_scale', 'realised_r2', 'noise_level', 'simulate_response', 'InteractionData',
            'simulate_interactions', 'read_truth', 'TruthScore', 'HasSurvivors', 'HasSelected', 'score_against_truth',
-           'known_score', 'small_tables', 'example_factors', 'example_batch', 'write_reports', 'random_sequences',
-           'draw_site', 'plant']
+           'known_score', 'small_tables', 'example_experiments', 'example_factors', 'example_batch', 'write_reports',
+           'random_sequences', 'draw_site', 'plant']
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #123bebcf
 @dataclass(frozen=True)
@@ -437,6 +437,23 @@ def small_tables(
     binding = pd.DataFrame(rng.lognormal(0, 0.8, (n, len(names))) * (rng.rand(n, len(names)) < 0.6), ids, list(names)).round(6)
     effect = 0.9 * binding.iloc[:, 0] * binding.iloc[:, 1] - 0.6 * binding.iloc[:, 0] * binding.iloc[:, 2] + rng.standard_t(6, n)
     return effect.round(6).to_frame(names[0]), binding
+
+# %% ../../nbs/known_truth/30_simulation.ipynb #692c7a28
+def example_experiments(
+    n: int = 400,  # genes
+    seed: int = 3,
+    interaction: float = 1.2,  # of P1:A and P2:A; 0: none
+) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:  # name -> responses (n, 8); binding (n, 16)
+    "Responses to a deletion and an overexpression of eight factors, opposite to each other, and binding."
+    rng = np.random.default_rng(seed)
+    genes, factors = pd.Index([f"G{i:03d}" for i in range(n)], name="gene"), [*(f"P{k}" for k in range(1, 9)), *"ABCDEFGH"]
+    binding = pd.DataFrame((rng.random((n, 16)) < 0.25) * rng.lognormal(0.3, 0.4, (n, 16)), genes, factors)
+    tables = {"deletion": pd.DataFrame(index=genes), "overexpression": pd.DataFrame(index=genes)}
+    for p in factors[:8]:
+        effect = binding[p] * rng.normal(0.5, 0.5, n) + interaction * binding[p] * binding["A"] * (p in ("P1", "P2"))
+        for name, sign in (("deletion", -1), ("overexpression", 1)):
+            tables[name][p] = sign * effect + 0.8 * binding["H"] + rng.normal(size=n)
+    return tables, binding
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #339a0aca
 def example_factors(
