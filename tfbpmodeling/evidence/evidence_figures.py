@@ -182,29 +182,7 @@ def draw_programmes(result: EvidenceResult, tables: EvidenceTables, most: int = 
     ax.set_xlabel("perturbed factors in which it leads a set of main effects")
     return ax
 
-# %% ../../nbs/evidence/57_evidence_figures.ipynb #98916ce3
-def evidence_figures(result: EvidenceResult, tables: EvidenceTables, random_state: int = 42) -> list[FigureSpec]:
-    "Figures with captions; those of selected pairs only where there are any."
-    found, permutations = int(result.facts["n_selected"]), int(result.facts["n_permutations"])
-    specs = [
-        FigureSpec(
-            "chance", "evidence",
-            f"Pairs below each threshold of the p-value, as measured (blue) and with responses permuted within strata of binding (orange, {permutations} permutations). What lies between the lines is more than chance.",
-            f"Counts of pairs below thresholds; {found} pairs are selected. The numbers are in chance.csv.",
-            drawn(draw_chance, result.chance),
-        ),
-        FigureSpec(
-            "experiments", "evidence",
-            "Every pair by its t-values, as measured (left; selected pairs in blue) and under one permutation (right). A tilted cloud is no evidence: the permuted one is tilted as well.",
-            "Scatter of the t-values of all pairs; the numbers are in interactions.csv.",
-            drawn(draw_experiments, result, tables, permuted_pairs(result, tables, random_state)),
-        ),
-    ]  # fmt: skip
-    return (
-        specs + (_found_figures(result, tables) if found else []) + (_programme_figure(result, tables) if len(result.main_effects) else [])
-    )
-
-
+# %% ../../nbs/evidence/57_evidence_figures.ipynb #1d2f1163
 def _found_figures(result: EvidenceResult, tables: EvidenceTables) -> list[FigureSpec]:
     "Figures of the selected pairs."
     n_leads = len(leads(result))
@@ -236,3 +214,25 @@ def _programme_figure(result: EvidenceResult, tables: EvidenceTables) -> list[Fi
             drawn(draw_programmes, result, tables),
         )
     ]
+
+# %% ../../nbs/evidence/57_evidence_figures.ipynb #98916ce3
+def evidence_figures(result: EvidenceResult, tables: EvidenceTables, random_state: int = 42) -> list[FigureSpec]:
+    "Figures with captions; those of selected pairs only where there are any."
+    found, permutations = int(result.facts["n_selected"]), int(result.facts["n_permutations"])
+    specs = [
+        FigureSpec(
+            "chance", "evidence",
+            f"Pairs below each threshold of the p-value, as measured (blue) and with responses permuted within strata of binding (orange, {permutations} permutations). What lies between the lines is more than chance.",
+            f"Counts of pairs below thresholds; {found} pairs are selected. The numbers are in chance.csv.",
+            drawn(draw_chance, result.chance),
+        ),
+        FigureSpec(
+            "experiments", "evidence",
+            "Every pair by its t-values, as measured (left; selected pairs in blue) and under one permutation (right). A tilted cloud is no evidence: the permuted one is tilted as well.",
+            "Scatter of the t-values of all pairs; the numbers are in interactions.csv.",
+            drawn(draw_experiments, result, tables, permuted_pairs(result, tables, random_state)),
+        ),
+    ]  # fmt: skip
+    return (
+        specs + (_found_figures(result, tables) if found else []) + (_programme_figure(result, tables) if len(result.main_effects) else [])
+    )

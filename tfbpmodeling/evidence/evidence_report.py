@@ -75,7 +75,7 @@ INTERACTIONS_CAPTION = (
 def interactions_block(result: EvidenceResult, tables: EvidenceTables, most: int = 60) -> Block:
     "One row for each group of selected interactions, surest first."
     rows = []
-    for (ptf, group), members in result.selected.groupby(["perturbed_tf", "group"], sort=False):
+    for (ptf, _), members in result.selected.groupby(["perturbed_tf", "group"], sort=False):
         lead = members.sort_values("lead", ascending=False, kind="stable").iloc[0].to_dict()
         others = [tables.name(f) for f in members["factor"] if f != lead["factor"]]
         names = tables.name(ptf), tables.name(lead["factor"])
@@ -245,7 +245,7 @@ def _evidence_page(folder: Path, config: EvidenceConfig) -> None:
     write_page(folder, folder / EXECUTED, "Evidence: interactions of all factors")
     (folder / "report.html").rename(folder / PAGE)
 
-
+# %% ../../nbs/evidence/58_evidence_report.ipynb #09534764
 def evidence_to_directory(
     config: EvidenceConfig,
 ) -> tuple[Path, dict]:  # the folder, and its run.json
