@@ -24,8 +24,8 @@ __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'a
            'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
            'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
            'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
-           'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig', 'command_demo',
-           'completion_script', 'command_completion']
+           'command_activity_study', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig',
+           'command_demo', 'completion_script', 'command_completion']
 
 # %% ../nbs/23_cli.ipynb #cbcad15d
 GROUPS = {  # group of an option -> its heading in the help
@@ -40,6 +40,7 @@ GROUPS = {  # group of an option -> its heading in the help
     "truth": "the planted truth",
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
+    "combined": "the grid: every combination is a setting",
     "study": "the study",
     "scan": "how sequences are scored",
     "network": "the network and its training",
@@ -430,8 +431,7 @@ def command_notebook(args: argparse.Namespace) -> int:
 )
 def command_evidence(args: argparse.Namespace) -> int:
     "Interactions over all factors."
-    from tfbpmodeling.evidence.evidence_report import evidence_to_directory
-    from tfbpmodeling.evidence.evidence_tables import EvidenceConfig
+    from tfbpmodeling.evidence.evidence_report import EvidenceConfig, evidence_to_directory
 
     folder, facts = evidence_to_directory(options_from(args, EvidenceConfig))
     print(facts["verdict"])
@@ -524,6 +524,22 @@ def command_calibrate(args: argparse.Namespace) -> int:
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
     return 0
+
+# %% ../nbs/23_cli.ipynb #5906eb2a
+@command(
+    "activity_study",
+    "ridge against the mixed model over a grid of simulated data: when is the mixed model worth it",
+    "--output_dir study --n_cpus 2",
+    options="activity.activity_study_report:ActivityStudyConfig",
+    needed=("output_dir",),
+)
+def command_activity_study(args: argparse.Namespace) -> int:
+    "The study of the motif activity model on data with known truth."
+    from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig, activity_study_to_directory
+
+    folder, facts = activity_study_to_directory(options_from(args, ActivityStudyConfig), progress=sys.stderr.isatty())
+    print(facts["verdict"])
+    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #351538c6
 @command(
