@@ -133,6 +133,52 @@ def test_parameters_of_the_notebook_are_the_options():
     assert all(f"# {f.metadata['help']}\n{f.name}:" in source for f in dataclasses.fields(MotifActivityConfig))
 
 
+# ---- a changed notebook ---------------------------------------------------------------------------------
+
+
+def test_a_changed_notebook_is_run_and_said(tmp_path, data):
+    _, folder = data
+    mine = tmp_path / "mine.ipynb"
+    assert main(["notebook", "--command", "motif_activity", "--output", str(mine)]) == 0
+    notebook = nbformat.read(mine, as_version=4)
+    notebook.cells.insert(-1, nbformat.v4.new_code_cell('(Path(run_folder) / "mine.txt").write_text("a cell of <mine>")'))
+    nbformat.write(notebook, mine)
+    assert main(words(folder, tmp_path / "out", "--notebook", str(mine), "--method", "ridge", "--noise_cov", "id")) == 0
+    out = tmp_path / "out"
+    facts = json.loads((out / "run.json").read_text())
+    assert facts["notebook_changed"] is True and facts["parameters"]["noise_cov"] == "identity" and facts["status"] == "done"
+    assert (out / "mine.txt").read_text() == "a cell of <mine>" and "a cell of <mine>" in (out / "notebook_changes.diff").read_text()
+    page = (out / "report.html").read_text()
+    assert "A changed notebook" in page and "a cell of &lt;mine&gt;" in page and "a cell of <mine>" not in page
+
+
+def test_an_unchanged_copy_is_the_master_notebook(tmp_path, data, capsys):
+    _, folder = data
+    mine = tmp_path / "mine.ipynb"
+    main(["notebook", "--command", "motif_activity", "--output", str(mine)])
+    assert main(words(folder, tmp_path / "out", "--notebook", str(mine), "--method", "ridge")) == 0
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["notebook_changed"] is False
+    assert not (tmp_path / "out" / "notebook_changes.diff").exists()
+    assert "A changed notebook" not in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "more, says",
+    [
+        (["--notebook", "none.ipynb"], "--notebook none.ipynb cannot be read"),
+        (["--notebook", "main.ipynb"], "tfbpmodeling notebook --command motif_activity"),
+        (["--notebook", "main.ipynb", "--no_report"], "leave out --no_report"),
+    ],
+)
+def test_a_notebook_that_does_not_fit_is_one_sentence(tmp_path, data, capsys, monkeypatch, more, says):
+    _, folder = data
+    monkeypatch.chdir(tmp_path)
+    main(["notebook", "--output", "main.ipynb"])
+    assert main(words(folder, tmp_path / "out", *more)) == 2
+    err = capsys.readouterr().err
+    assert says in err and "Traceback" not in err and [p.name for p in tmp_path.iterdir()] == ["main.ipynb"]
+
+
 # ---- methods ---------------------------------------------------------------------------------------------
 
 

@@ -29,17 +29,18 @@ from tfbpmodeling.activity.activity_result import (
     truth_scores,
     verdict,
 )
-from ..artifacts import manifest, versions, write_rows
+from ..artifacts import NOTEBOOK_CHANGES, manifest, versions, write_rows
 from ..config import InputError
 from ..figures import FigureSpec
 from ..html import Block, block_table, interval, number
 from ..modeling_data import InputFile
 from tfbpmodeling.notebook_runner import (
     EXECUTED,
+    MASTERS,
     directory_with_page,
     handed_over,
-    import_nbformat,
-    master_notebook,
+    notebook_changes,
+    read_notebook,
     run_notebook,
     write_page,
 )
@@ -167,11 +168,17 @@ def explained_block(result: MotifActivity) -> Block:
 # %% ../../nbs/activity/45_activity_report.ipynb #94bfabc0
 ABOUT_BLOCK = """\
 <h3>Parameters</h3>{{ parameters.html | safe }}<h3>Inputs</h3>{{ inputs.html | safe }}\
-<h3>Versions</h3><p class="small">{{ versions }}</p>"""
+<h3>Versions</h3><p class="small">{{ versions }}</p>\
+{% if changes %}<h3>A changed notebook</h3><p>This run did not use the master notebook of the version above, but a copy with these changes.</p>\
+<pre>{{ changes }}</pre>{% endif %}"""
 
 
-def activity_about_block(result: MotifActivity) -> Block:
+def activity_about_block(
+    result: MotifActivity,
+    run_folder: str = "",  # whose notebook may be a changed one
+) -> Block:
     "Parameters, inputs, versions."
+    changes = Path(run_folder) / NOTEBOOK_CHANGES
     default, given = dataclasses.asdict(MotifActivityConfig()), dataclasses.asdict(result.config)
     rows = [(name, "" if value is None else str(value), value != default[name]) for name, value in given.items()]
     inputs = [(i.option, i.path, i.sha256) for i in result.tables.inputs]
@@ -180,6 +187,7 @@ def activity_about_block(result: MotifActivity) -> Block:
         parameters=block_table(pd.DataFrame(rows, columns=["option", "value", "changed"])),
         inputs=block_table(pd.DataFrame(inputs, columns=["option", "file", "SHA-256"])),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
+        changes=changes.read_text(encoding="utf-8") if run_folder and changes.exists() else "",
     )
 
 # %% ../../nbs/activity/45_activity_report.ipynb #516d433a
@@ -193,7 +201,8 @@ def write_activity_manifest(
 ) -> None:
     "run.json."
     about = dict(command="motif_activity", parameters=dataclasses.asdict(config))
-    manifest(folder, about, started, inputs, error, _findings(result) if result is not None else None)
+    found = dict(notebook_changed=(folder / NOTEBOOK_CHANGES).exists()) if config.notebook else {}
+    manifest(folder, about, started, inputs, error, found | (_findings(result) if result is not None else {}))
 
 
 def _findings(result: MotifActivity) -> dict:
@@ -251,12 +260,13 @@ def result_folder(output_dir: str) -> Path:
     return target if target.name not in ("", "..") else target.resolve()
 
 # %% ../../nbs/activity/45_activity_report.ipynb #020ff2d8
-ACTIVITY_MASTER = "run_motif_activity.ipynb"
+ACTIVITY_MASTER = MASTERS["motif_activity"]
 
 
-def _activity_page(folder: Path, config: MotifActivityConfig) -> None:
-    "The whole run in the master notebook, and its page."
-    notebook = import_nbformat().reads(master_notebook(ACTIVITY_MASTER), as_version=4)
+def _activity_page(folder: Path, config: MotifActivityConfig, notebook) -> None:
+    "The whole run in the notebook, and its page."
+    if changes := notebook_changes(notebook, ACTIVITY_MASTER):
+        (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
     with handed_over(folder):
         run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | dict(run_folder=str(folder.resolve())))
     write_page(folder, folder / EXECUTED, "Motif activity: report")
@@ -266,6 +276,9 @@ def motif_activity_to_directory(
     config: MotifActivityConfig,
 ) -> tuple[Path, dict]:  # the folder, and its run.json
     "From files to a complete folder."
+    if config.notebook and config.no_report:
+        raise InputError("--notebook makes the report: leave out --no_report")
+    notebook = read_notebook(config.notebook, ACTIVITY_MASTER)
     started, target, inputs = datetime.now(), result_folder(config.output_dir), ()
 
     def record(folder: Path, error: BaseException) -> None:
@@ -280,5 +293,5 @@ def motif_activity_to_directory(
         if config.no_report:
             activity_files(folder, motif_activity(config, tables), started)
         else:
-            _activity_page(folder, config)
+            _activity_page(folder, config, notebook)
     return target, json.loads((target / "run.json").read_text(encoding="utf-8"))

@@ -121,6 +121,12 @@ class MotifActivityConfig:
     output_dir: str = option("", "Folder for the results; it must not exist, or be empty.", "output", metavar="DIR")
     overwrite: bool = option(False, "Replace the results in the folder; the old ones stay until the new ones are whole.", "output")
     no_report: bool = option(False, "Write the result files and figures only, no report.html and report.ipynb.", "output")
+    notebook: str | None = option(
+        None,
+        "A changed copy of the master notebook, to run in its place (tfbpmodeling notebook --command motif_activity hands out a copy).",
+        "output",
+        metavar="PATH",
+    )
     n_cpus: int = option(1, "Number of threads. It never changes a number.", "output", low=1, metavar="N")
     log_level: str = same_option("log_level")
     log_handler: str = same_option("log_handler")
