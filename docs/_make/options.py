@@ -8,6 +8,7 @@ from tfbpmodeling.activity.activity_simulation import ActivityConfig
 from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig
 from tfbpmodeling.cli import GROUPS
 from tfbpmodeling.config import BatchConfig, Config
+from tfbpmodeling.evidence.evidence_tables import EvidenceConfig
 from tfbpmodeling.known_truth.calibration import CalibrationConfig
 from tfbpmodeling.known_truth.simulation import SimulationConfig
 from tfbpmodeling.sequence.motifs import MotifScoresConfig
@@ -17,6 +18,7 @@ OTHERS = {
     "simulate": SimulationConfig,
     "simulate --model activity": ActivityConfig,
     "calibrate": CalibrationConfig,
+    "evidence": EvidenceConfig,
     "motif_activity": MotifActivityConfig,
     "activity_study": ActivityStudyConfig,
     "motif_scores": MotifScoresConfig,
