@@ -149,7 +149,7 @@ def test_a_changed_notebook_is_run_and_said(tmp_path, data):
     assert facts["notebook_changed"] is True and facts["parameters"]["noise_cov"] == "identity" and facts["status"] == "done"
     assert (out / "mine.txt").read_text() == "a cell of <mine>" and "a cell of <mine>" in (out / "notebook_changes.diff").read_text()
     page = (out / "report.html").read_text()
-    assert "A changed notebook" in page and "a cell of &lt;mine&gt;" in page and "a cell of <mine>" not in page
+    assert f"This page was made by the notebook {mine}." in page and "a cell of &lt;mine&gt;" in page and "a cell of <mine>" not in page
 
 
 def test_an_unchanged_copy_is_the_master_notebook(tmp_path, data, capsys):
@@ -159,7 +159,7 @@ def test_an_unchanged_copy_is_the_master_notebook(tmp_path, data, capsys):
     assert main(words(folder, tmp_path / "out", "--notebook", str(mine), "--method", "ridge")) == 0
     assert json.loads((tmp_path / "out" / "run.json").read_text())["notebook_changed"] is False
     assert not (tmp_path / "out" / "notebook_changes.diff").exists()
-    assert "A changed notebook" not in (tmp_path / "out" / "report.html").read_text()
+    assert "made by the notebook" not in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_an_npz_without_its_json_or_of_another_size_is_one_sentence(tmp_path, st
     with pytest.raises(InputError, match=r"with its \.json in the same folder"):
         load_activity_tables(MotifActivityConfig(response_file=str(copy), predictors_file=str(copy)))
     facts = json.loads(path.with_suffix(".json").read_text())
-    for change in (dict(G=59), dict(tfs=["A"]), dict(C="4"), dict(genes=None)):
+    for change in (dict(G=59), dict(tfs=["A"]), dict(C="4"), dict(genes=None), dict(tfs=["A"] * 12), dict(tfs=list(range(12)))):
         copy.with_suffix(".json").write_text(json.dumps(facts | change))
         with pytest.raises(InputError, match="not a data set"):
             load_simulation(copy)

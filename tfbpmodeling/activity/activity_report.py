@@ -35,8 +35,10 @@ from ..figures import FigureSpec
 from ..html import Block, block_table, interval, number
 from ..modeling_data import InputFile
 from tfbpmodeling.notebook_runner import (
+    AS_IT_IS,
     EXECUTED,
     MASTERS,
+    MadeBy,
     directory_with_page,
     handed_over,
     notebook_changes,
@@ -168,17 +170,11 @@ def explained_block(result: MotifActivity) -> Block:
 # %% ../../nbs/activity/45_activity_report.ipynb #94bfabc0
 ABOUT_BLOCK = """\
 <h3>Parameters</h3>{{ parameters.html | safe }}<h3>Inputs</h3>{{ inputs.html | safe }}\
-<h3>Versions</h3><p class="small">{{ versions }}</p>\
-{% if changes %}<h3>A changed notebook</h3><p>This run did not use the master notebook of the version above, but a copy with these changes.</p>\
-<pre>{{ changes }}</pre>{% endif %}"""
+<h3>Versions</h3><p class="small">{{ versions }}</p>"""
 
 
-def activity_about_block(
-    result: MotifActivity,
-    run_folder: str = "",  # whose notebook may be a changed one
-) -> Block:
+def activity_about_block(result: MotifActivity) -> Block:
     "Parameters, inputs, versions."
-    changes = Path(run_folder) / NOTEBOOK_CHANGES
     default, given = dataclasses.asdict(MotifActivityConfig()), dataclasses.asdict(result.config)
     rows = [(name, "" if value is None else str(value), value != default[name]) for name, value in given.items()]
     inputs = [(i.option, i.path, i.sha256) for i in result.tables.inputs]
@@ -187,7 +183,6 @@ def activity_about_block(
         parameters=block_table(pd.DataFrame(rows, columns=["option", "value", "changed"])),
         inputs=block_table(pd.DataFrame(inputs, columns=["option", "file", "SHA-256"])),
         versions=", ".join(f"{name} {version}" for name, version in versions().items()),
-        changes=changes.read_text(encoding="utf-8") if run_folder and changes.exists() else "",
     )
 
 # %% ../../nbs/activity/45_activity_report.ipynb #516d433a
@@ -265,11 +260,13 @@ ACTIVITY_MASTER = MASTERS["motif_activity"]
 
 def _activity_page(folder: Path, config: MotifActivityConfig, notebook) -> None:
     "The whole run in the notebook, and its page."
+    made_by = AS_IT_IS
     if changes := notebook_changes(notebook, ACTIVITY_MASTER):
+        made_by = MadeBy(f"This page was made by the notebook {config.notebook}.", changes)
         (folder / NOTEBOOK_CHANGES).write_text(changes + "\n", encoding="utf-8")
     with handed_over(folder):
         run_notebook(notebook, folder / EXECUTED, dataclasses.asdict(config) | dict(run_folder=str(folder.resolve())))
-    write_page(folder, folder / EXECUTED, "Motif activity: report")
+    write_page(folder, folder / EXECUTED, "Motif activity: report", made_by=made_by)
 
 
 def motif_activity_to_directory(

@@ -380,8 +380,9 @@ def _data_set(arrays: dict[str, np.ndarray], facts: dict) -> ActivityData:
     shapes = dict(Y=(G * C, R), beta=(T * C, R), motif=(G, T), scale=(R,)) | {k: (C, C) for k in ("V", "Sigma", "noise_cov")}
     if wrong := [k for k, shape in shapes.items() if found[k].shape != shape]:
         raise ValueError(wrong[0])
-    if [len(params[k]) for k in ("genes", "tfs", "conditions")] != [G, T, C]:
-        raise ValueError("names")
+    for names, n in ((params["genes"], G), (params["tfs"], T), (params["conditions"], C)):
+        if not len(names) == len(set(names)) == n or not all(isinstance(name, str) for name in names):
+            raise ValueError("names")
     params.update({k: found[k] for k in ACTIVITY_ARRAYS})
     return ActivityData(pd.DataFrame(found["Y"]), pd.DataFrame(found["beta"]), params)
 
@@ -400,7 +401,7 @@ def load_simulation(
         raise InputError(
             f"{path} cannot be read ({e.strerror or e}): give the .npz of simulate --model activity, with its .json in the same folder"
         ) from None
-    except (ValueError, TypeError, KeyError, AttributeError, EOFError, MemoryError, zipfile.BadZipFile):
+    except (ValueError, TypeError, KeyError, AttributeError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile):
         raise InputError(f"{path} is not a data set of simulate --model activity") from None
 
 # %% ../../nbs/activity/40_activity_simulation.ipynb #aaccc04c
@@ -440,6 +441,6 @@ def known_activity(
             return None
         found = {k: np.array(truth[k], dtype=float) for k in ("activity", "activity_cov", "noise_cov")}
         T, C = len(truth["tfs"]), len(truth["conditions"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return truth | found if [v.shape for v in found.values()] == [(T, C), (C, C), (C, C)] else None
