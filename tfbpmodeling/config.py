@@ -10,6 +10,8 @@ import dataclasses
 import difflib
 import gzip
 import math
+import re
+import unicodedata
 import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -17,15 +19,25 @@ from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['READERS', 'FOREIGN', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS',
-           'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'InputError', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of',
-           'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual',
-           'repeated', 'as_in_a_run', 'read_value', 'check_bounds', 'check_options', 'check_file_name_part',
+__all__ = ['READERS', 'FOREIGN', 'ANSWERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL',
+           'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'did_you_mean', 'one_of', 'choose',
+           'listed', 'n_of', 'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option',
+           'published', 'unusual', 'read_value', 'check_bounds', 'check_options', 'check_file_name_part',
            'term_factors', 'Term', 'parse_term', 'check_is_file', 'file_bytes', 'file_text', 'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
+def one_line(text: str) -> str:
+    "The text on one line: control characters as escapes, words and sentences without end shortened."
+    shown = "".join(c.encode("unicode_escape").decode() if unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") else c for c in text)
+    shown = re.sub(r"\S{400,}", lambda word: f"{word[0][:200]}…{word[0][-100:]}", shown)
+    return shown if len(shown) <= 2000 else f"{shown[:1500]} … {shown[-400:]}"
+
+
 class InputError(ValueError):
     "What the user gave cannot be used. The message names the file, column or option, the value, the rule and the way out."
+
+    def __init__(self, message: str = ""):
+        super().__init__(one_line(str(message)))
 
 # %% ../nbs/00_config.ipynb #ddaaa4d1
 def did_you_mean(
@@ -156,21 +168,6 @@ def unusual(
         if f.metadata["published"] and not low <= value <= high:
             found.append(f"--{f.name} {value:g} is outside the usual range {low:g} to {high:g}")
     return found
-
-# %% ../nbs/00_config.ipynb #3c7eba64
-def repeated(
-    declared: dataclasses.Field,  # what `option` made, of the type tuple[str, ...]
-):  # a dataclass field
-    "The option that the command takes once for each entry of its list."
-    return field(default=declared.default, metadata={**declared.metadata, "repeated": True})
-
-
-def as_in_a_run(
-    name: str,  # of an option of `Config`
-) -> dataclasses.Field:
-    "An option of a run, with its default and its help, for the options of another command."
-    declared = next(f for f in dataclasses.fields(Config) if f.name == name)
-    return field(default=declared.default, metadata=declared.metadata)
 
 # %% ../nbs/00_config.ipynb #3f762397
 def _switch(value: Any, name: str) -> bool:
@@ -340,6 +337,17 @@ FOREIGN = {
     b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
     b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
 }  # first bytes -> what the file is, way out
+ANSWERS = {
+    r"<(!doctype|html|head|body|\?xml)\b": (
+        "a web page",
+        "the address gave it in place of the file; fetch the file itself, such as the raw file of a repository",
+    ),
+    r"version https://git-lfs": ("a pointer to a large file (Git LFS)", "fetch the file itself, for instance with git lfs pull"),
+    r"([45]\d\d\b\W*)?(not found|forbidden|unauthorized|access denied|bad gateway|internal server error)\W*$": (
+        "the answer of a web server",
+        "the file was not there; check the address",
+    ),
+}  # first words of a text -> what it is, way out
 
 
 def file_text(path: Path, what: str, may_be_empty: bool = False) -> str:
@@ -351,12 +359,17 @@ def file_text(path: Path, what: str, may_be_empty: bool = False) -> str:
     if foreign:
         raise InputError(f"{what} {path.name} is {foreign[0]}, not a text table: {foreign[1]}")
     try:
-        return raw.decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as e:
         line = raw.count(b"\n", 0, e.start) + 1
         raise InputError(
             f"{what} {path.name} is not UTF-8 text (byte 0x{raw[e.start]:02x} in line {line}): save it as CSV in UTF-8"
         ) from None
+    first = text[:2000].strip().partition("\n")[0].strip()
+    for words, (is_this, way_out) in ANSWERS.items():
+        if re.match(words, first, re.IGNORECASE):
+            raise InputError(f"{what} {path.name} is {is_this}, not a table ({first[:60]!r}): {way_out}")
+    return text
 
 # %% ../nbs/00_config.ipynb #cffd3d83
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value

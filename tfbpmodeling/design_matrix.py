@@ -8,12 +8,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
+from pathlib import Path
 from .config import N_FOLDS, Config, InputError, did_you_mean, parse_term
 from .modeling_data import ModelingData
+from .tables import LARGEST
 
 # %% auto #0
 __all__ = ['all_data_terms', 'interactor_of', 'strata', 'term_values', 'Design', 'make_design', 'require_varying_terms',
-           'require_enough_genes']
+           'require_size', 'require_enough_genes']
 
 # %% ../nbs/03_design_matrix.ipynb #ee2f2903
 def all_data_terms(
@@ -33,10 +35,20 @@ def all_data_terms(
     terms += ["row_max"] if config.row_max else []
     terms += _added_terms(config, columns)
     if not terms:
-        raise InputError(
-            "no term is left: --exclude_interactor_variables takes every interaction out; add a term with --ptf_main_effect, --row_max or --add_model_variables"
-        )
+        raise InputError(f"no term is left: {_why_no_term(data, config)}")
     return tuple(dict.fromkeys(terms))
+
+
+def _why_no_term(data: ModelingData, config: Config) -> str:
+    if data.predictors.shape[1] == 1 and "exclude_all" not in config.exclude_interactor_variables:
+        file = next((f" {Path(i.path).name}" for i in data.inputs if i.option == "predictors_file"), "")
+        return (
+            f"the predictors table{file} has no column but {data.perturbed_tf!r}, and the model is made of products with the binding of other factors; "
+            "give the table with all factors, or check whether the two files are swapped"
+        )
+    return (
+        "--exclude_interactor_variables takes every interaction out; add a term with --ptf_main_effect, --row_max or --add_model_variables"
+    )
 
 
 def _added_terms(config: Config, columns: list[str]) -> list[str]:
@@ -117,10 +129,11 @@ def make_design(
     "The arrays of one stage. InputError where a term overflows or no term varies over the genes."
     with np.errstate(over="ignore"):
         X = term_values(data.predictors, tuple(terms))
-    if not np.isfinite(X).all():
-        bad = terms[int(np.flatnonzero(~np.isfinite(X).all(axis=0))[0])]
+    row, column = np.unravel_index(np.argmax(np.where(np.isnan(X), np.inf, np.abs(X))), X.shape)
+    if not np.abs(X[row, column]) <= LARGEST:
         raise InputError(
-            f"the values of term {bad!r} are too large to compute: rescale the predictors, for instance with --transform_predictors log1p"
+            f"the values of term {terms[column]!r} are too large to compute ({X[row, column]:.3g} at gene {data.genes[row]!r}): "
+            "rescale the predictors, for instance with --transform_predictors log1p"
         )
     scale = None
     if scale_by_std:
@@ -136,6 +149,16 @@ def require_varying_terms(design: Design) -> None:
     if (design.X.max(axis=0) == design.X.min(axis=0)).all():
         raise InputError(
             f"every term is constant over the {len(design.y)} genes, so there is nothing to fit: does any other factor bind where the perturbed TF binds?"
+        )
+
+# %% ../nbs/03_design_matrix.ipynb #d0b7ea13
+def require_size(design: Design) -> None:
+    "InputError where response and terms are so small that a lasso takes every effect for zero."
+    reach = float(np.ptp(design.y)) * float(np.ptp(design.X, axis=0).max())
+    if reach < 1e-14:
+        raise InputError(
+            f"the response reaches over {np.ptp(design.y):.2g} and no term over more than {np.ptp(design.X, axis=0).max():.2g}, which is too small to compute with: "
+            "multiply the response or the predictors by a power of ten, or use --scale_by_std"
         )
 
 # %% ../nbs/03_design_matrix.ipynb #27bbd1df

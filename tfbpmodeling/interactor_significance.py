@@ -67,7 +67,7 @@ def compare_by_r2(
     for term, other in survivors(kept, data).items():
         swapped = tuple(dict.fromkeys(other if t == term else t for t in kept))
         with_main = fold_r2(make_design(data, swapped, config.bins, config.scale_by_std), LinearRegression())
-        a, b = float(np.nanmean(with_interactors)), float(np.nanmean(with_main))
+        a, b = (float(np.nanmean(r)) if np.isfinite(r).any() else np.nan for r in (with_interactors, with_main))
         rows.append((term, other, a, b, b - a))
         folds += [(term, k, r, m) for k, (r, m) in enumerate(zip(with_interactors, with_main))]
     results = pd.DataFrame(rows, columns=["interactor", "variant", "avg_r2_interactor", "avg_r2_main_effect", "delta_r2"])

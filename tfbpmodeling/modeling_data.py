@@ -13,19 +13,48 @@ import json
 import logging
 import numpy as np
 import pandas as pd
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from .config import MISSING, TRANSFORMS, Config, InputError, choose, did_you_mean, file_text, listed, term_factors
+from tfbpmodeling.config import (
+    MISSING,
+    TRANSFORMS,
+    Config,
+    InputError,
+    choose,
+    did_you_mean,
+    file_text,
+    listed,
+    n_of,
+    one_line,
+    term_factors,
+)
 from .tables import EXACT as EXACT  # other modules read it here
-from .tables import named_table, numbers_in, predictor_values, read_labelled, read_table, refuse_text
+from tfbpmodeling.tables import (
+    CORRECT,
+    DATE,
+    check_size,
+    far_predictors,
+    far_value,
+    id_columns,
+    looks_like_ids,
+    named_table,
+    numbers_in,
+    predictor_values,
+    read_labelled,
+    read_table,
+    refuse_text,
+)
 
 # %% auto #0
-__all__ = ['response_values', 'is_numeric', 'check_predictor_names', 'genes_in_use', 'check_some_genes', 'find_gaps',
-           'without_gaps', 'rank_scaled', 'quantile_normalized', 'check_range', 'transform_predictors', 'strengths',
-           'looks_like_p_values', 'InputFile', 'Storage', 'top_genes', 'ModelingData', 'check_binding_varies',
-           'binding_warnings', 'Origin', 'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names',
-           'shown_names', 'load_modeling_data', 'FactorTables', 'store_tables']
+__all__ = ['WRITTEN_IN_TWO_WAYS', 'response_values', 'is_numeric', 'check_response', 'unlikely_response', 'check_predictor_names',
+           'genes_in_use', 'paired_ids', 'why_lost', 'lost_genes', 'first_field', 'blacklist_warning',
+           'check_some_genes', 'find_gaps', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'check_range',
+           'transform_predictors', 'strengths', 'looks_like_p_values', 'even_above_half', 'InputFile', 'Storage',
+           'top_genes', 'ModelingData', 'check_binding_varies', 'binding_warnings', 'checked_values', 'Origin',
+           'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data',
+           'FactorTables', 'store_tables']
 
 # %% ../nbs/02_modeling_data.ipynb #8e3096d8
 _log = logging.getLogger(__name__)
@@ -59,16 +88,61 @@ def is_numeric(column: pd.Series) -> bool:
     values, is_text = numbers_in(column)
     return not is_text.any() and not np.isnan(values).all()
 
+# %% ../nbs/02_modeling_data.ipynb #7ab1e520
+def check_response(response: pd.Series, binding: pd.Series, names: tuple[str, str]) -> tuple[str, ...]:
+    "Refuse what cannot be a response to a perturbation; sentences about what is unlikely."
+    y, where = response.to_numpy(), f"column {response.name!r} of {names[0]}"
+    check_size(response.to_frame(), names[0])
+    if y.max() == y.min():
+        raise InputError(
+            f"{where} has the same value ({y[0]:g}) for all {len(y)} genes in use: without differences in the response there is nothing to model; check the column"
+        )
+    if np.array_equal(y, binding.to_numpy()):
+        raise InputError(
+            f"{where} is the same as column {binding.name!r} of {names[1]} for all {len(y)} genes in use: the response and the binding are two measurements; "
+            "was one file given as both tables?"
+        )
+    sentence, hopeless = far_value(response, names[0])
+    if hopeless:
+        raise InputError(f"{sentence}: nothing of the other genes is left beside it; {CORRECT}")
+    return (
+        *((f"{sentence}: is it a broken cell? It decides what the model finds",) if sentence else ()),
+        *unlikely_response(response, binding, names),
+    )
+
+
+def unlikely_response(response: pd.Series, binding: pd.Series, names: tuple[str, str]) -> tuple[str, ...]:
+    y, where, negative, notes = response.to_numpy(), f"column {response.name!r} of {names[0]}", float((binding < 0).mean()), []
+    if len(np.unique(y)) == 2:
+        notes.append(
+            f"{where} holds only two values, {y.min():g} and {y.max():g} (True and False count as 1 and 0): the response should be measured, such as a log2 fold change"
+        )
+    if looks_like_ids(y):
+        notes.append(
+            f"{where} looks like ids, not a response (whole numbers, nearly all different, up to {y.max():,.0f}): check which column is used"
+        )
+    if y.min() >= 0 and negative > 0.1:
+        notes.append(
+            f"no gene of {names[0]} has a negative response, and {negative:.0%} of the genes have negative binding in column {binding.name!r} of {names[1]}: are the two files swapped?"
+        )
+    return tuple(notes)
+
 # %% ../nbs/02_modeling_data.ipynb #d4aeb021
-def check_predictor_names(columns: Iterable[str], perturbed_tf: str, where: str) -> None:
+def check_predictor_names(columns: Sequence[str], perturbed_tf: str, where: str, response_columns: Sequence[str] = ()) -> None:
     "Refuse a table without the perturbed factor, and columns that are named like a term."
     names = set(columns)
     if not perturbed_tf:
         raise InputError("--perturbed_tf is empty: name the column of the perturbed factor in the predictors table")
     if perturbed_tf not in names:
+        swapped = perturbed_tf in response_columns and len(columns) <= 2 < len(response_columns)
+        hint = (
+            " The response table has such a column and many more: are the two files swapped?"
+            if swapped
+            else did_you_mean(perturbed_tf, columns)
+        )
         raise InputError(
             f"--perturbed_tf {perturbed_tf} is no column of {where}, which has {listed(map(repr, columns))}: "
-            f"its binding is needed; check the name.{did_you_mean(perturbed_tf, columns)}"
+            f"its binding is needed; check the name.{hint}"
         )
     for name in columns:
         if (factors := term_factors(name, names)) is not None:
@@ -97,6 +171,98 @@ def genes_in_use(
     }
     return sorted(both - blacklisted - {perturbed_tf}), {reason: tuple(sorted(genes)) for reason, genes in dropped.items()}
 
+# %% ../nbs/02_modeling_data.ipynb #7ab1e530
+WRITTEN_IN_TWO_WAYS = {
+    "in upper and lower case": str.casefold,
+    "in the version after the point": lambda gene: re.sub(r"\.\d+$", "", gene),
+    "in leading zeros": lambda gene: gene.lstrip("0"),
+    "in dots, dashes and the like": lambda gene: re.sub(r"[\W_]+", "", gene).casefold(),
+}  # what differs -> the id without it
+
+
+def paired_ids(
+    left: Iterable[str],  # ids that stand in one table only
+    right: Iterable[str],  # ids that stand in the other table only
+) -> tuple[str, list[tuple[str, str]]]:  # what differs, "" where nothing fits; the pairs
+    "Ids that are probably the same gene, written in two ways: the way that explains most."
+    best = "", []
+    for what, plain in WRITTEN_IN_TWO_WAYS.items():
+        known = {plain(gene): gene for gene in right}
+        pairs = [(gene, known[key]) for gene in left if (key := plain(gene)) and key in known]
+        best = (what, pairs) if len(pairs) > len(best[1]) else best
+    return best
+
+# %% ../nbs/02_modeling_data.ipynb #7ab1e533
+def why_lost(
+    lost: Sequence[str],  # ids of one table that the other lacks
+    others: Sequence[str],  # ids that stand in the other table only
+    gene_names: Mapping[str, str],  # id -> name
+) -> str:
+    "The likely cause, as the end of a sentence."
+    what, pairs = paired_ids(lost, others)
+    ids = {name: gene for gene, name in gene_names.items()}
+    named = [(gene, ids[gene]) for gene in lost if ids.get(gene) in set(others)] if ids else []
+    if named and len(named) >= len(pairs):
+        return f"{len(named)} of them are names whose ids the other table has ({named[0][0]!r} here, {named[0][1]!r} there): give both tables the same kind of gene ids"
+    if pairs:
+        return f"{len(pairs)} of them differ {what} only ({pairs[0][0]!r} here, {pairs[0][1]!r} there): give both tables the same kind of gene ids"
+    there = f", while the other table has ids such as {others[0]!r}" if others else ""
+    return f"such as {listed(map(repr, lost), 3)}{there}: does one table hold another kind of gene ids, or other genes?"
+
+
+def lost_genes(
+    ids: tuple[pd.Index, pd.Index],  # of the response, of the predictors
+    dropped: Mapping[str, tuple[str, ...]],  # reason -> genes left out
+    names: tuple[str, str],  # what messages call the two tables
+    gene_names: Mapping[str, str] | None = None,  # id -> name
+) -> tuple[str, ...]:
+    "Warnings about genes that are in one table only because of how they are written."
+    notes, only = [], (dropped["only in response"], dropped["only in predictors"])
+    small = int(len(ids[1]) < len(ids[0]))
+    lost, total = only[small], len(ids[small])
+    if len(lost) > total / 10:
+        cause = why_lost(lost, only[1 - small], gene_names or {})
+        notes.append(
+            f"{len(lost)} of the {total} genes of {names[small]} {'are' if len(lost) > 1 else 'is'} lost, because {names[1 - small]} does not have them; {cause}"
+        )
+    for own, name in zip(only, names):
+        if dates := [gene for gene in own if DATE.fullmatch(gene)]:
+            notes.append(
+                f"{n_of(len(dates), 'gene id')} of {name} look{'s' * (len(dates) == 1)} like what a spreadsheet makes of a name such as MARCH1 or SEPT2 ({listed(map(repr, dates), 3)}): these genes are lost; "
+                "read the original file, or use stable ids"
+            )
+    return tuple(notes)
+
+# %% ../nbs/02_modeling_data.ipynb #7ab1e536
+def first_field(line: str) -> str:
+    "What stands before the first separator, without quotes."
+    return re.split(r"[,;\t ]", line.strip(), maxsplit=1)[0].strip("\"'")
+
+
+def blacklist_warning(
+    blacklist: Iterable[str],  # lines of the blacklist
+    known: set[str],  # gene ids of both tables
+) -> tuple[str, ...]:
+    "A warning where lines of the blacklist remove nothing that they seem to be meant for."
+    lines = {line.strip() for line in blacklist} - {""}
+    unknown = sorted(lines - known)
+    if not unknown:
+        return ()
+    hidden = [line for line in unknown if first_field(line) in known]
+    what, pairs = paired_ids(unknown, sorted(known - lines))
+    rule = "a blacklist has one gene id per line, written as in the tables"
+    if hidden:
+        return (
+            f"{len(hidden)} of {len(lines)} lines of the blacklist remove nothing, because more than a gene id stands in them ({hidden[0]!r}): {rule}",
+        )
+    if pairs:
+        differ = f"because they differ {what} from ids of the tables ({pairs[0][0]!r}, {pairs[0][1]!r})"
+        return (f"{len(pairs)} of {len(lines)} lines of the blacklist remove nothing, {differ}: {rule}",)
+    if len(unknown) == len(lines):
+        looks = f"it has {n_of(len(lines), 'line')} such as {unknown[0]!r}, their ids are like {min(known)!r}"
+        return (f"the blacklist removes nothing, because no line of it is a gene id of the tables ({looks}): {rule}",)
+    return ()
+
 # %% ../nbs/02_modeling_data.ipynb #be515ae1
 def check_some_genes(
     genes: list[str],  # in use
@@ -111,11 +277,11 @@ def check_some_genes(
         raise InputError(f"the blacklist removes every gene that both tables know ({len(dropped['blacklisted'])}): check --blacklist_file")
     if dropped["perturbed gene"]:
         raise InputError(f"{names[0]} and {names[1]} share the perturbed gene only: the model needs other genes")
-    folded = {g.casefold() for g in ids[0]} & {g.casefold() for g in ids[1]}
-    case = " (some differ in upper and lower case only)" if folded else ""
+    what, pairs = paired_ids(ids[0], ids[1])
+    differ = f" ({len(pairs)} differ {what} only)" if pairs else ""
+    one, other = pairs[0] if pairs else (ids[0][0], ids[1][0])
     raise InputError(
-        f"{names[0]} and {names[1]} have no gene in common{case}: ids such as {ids[0][0]!r} there and "
-        f"{ids[1][0]!r} here; give both tables the same kind of gene ids"
+        f"{names[0]} and {names[1]} have no gene in common{differ}: ids such as {one!r} there and {other!r} here; give both tables the same kind of gene ids"
     )
 
 # %% ../nbs/02_modeling_data.ipynb #75fc2152
@@ -218,13 +384,20 @@ def strengths(values: pd.DataFrame, where: str) -> tuple[pd.DataFrame, tuple[str
 def looks_like_p_values(
     values: np.ndarray,  # (n_genes,) raw binding of one factor
 ) -> bool:
-    "Whether small seems to mean strong: values in [0, 1] up to near 1, median well above 0, and an excess of very small ones."
+    "Whether small seems to mean strong: values in [0, 1] up to near 1, median above 0, and an excess of very small ones."
     values = np.asarray(values, dtype=float)
-    if values.min() < 0 or not 0.9 <= values.max() <= 1 or np.median(values) < 0.2:
+    if values.min() < 0 or not 0.9 <= values.max() <= 1 or not (np.median(values) >= 0.2 or even_above_half(values)):
         return False
     positive = values[values > 0]
     expected = 0.01 * len(positive)
     return bool(positive.min() < 0.01 / len(values) or (positive <= 0.01).sum() > 2 * expected + 3 * np.sqrt(expected))
+
+# %% ../nbs/02_modeling_data.ipynb #7ab1e540
+def even_above_half(values: np.ndarray) -> bool:
+    "Whether the median is at least 0.02, and at least a tenth of the values lie above 0.5 and are spread evenly there."
+    low, high = ((0.5 < values) & (values <= 0.75)).sum(), ((0.75 < values) & (values < 1)).sum()
+    many = (values > 0.5).mean() >= 0.1 + 0.4 / np.sqrt(len(values))
+    return bool(np.median(values) >= 0.02 and many and 0.5 * low - np.sqrt(low) <= high <= 1.25 * low + 3 * np.sqrt(low))
 
 # %% ../nbs/02_modeling_data.ipynb #fe6ff2a0
 @dataclass(frozen=True)
@@ -325,17 +498,35 @@ def check_binding_varies(binding: pd.Series, where: str) -> None:
 
 
 def binding_warnings(binding: pd.Series, transform: str, where: str) -> tuple[str, ...]:
-    "Sentences about raw binding and the number of genes."
-    warnings = []
-    if transform != "neglog10p" and looks_like_p_values(binding.to_numpy()):
-        warnings.append(
-            f"column {binding.name!r} of {where} looks like p-values (from {binding.min():.2g} to {binding.max():.2g}, median "
-            f"{binding.median():.2g}): large values count as strong binding, so p-values would reverse the top N; "
-            "use --transform_predictors neglog10p"
-        )
-    if len(binding) <= 100:
-        warnings.append(f"only {len(binding)} genes are left: results from 100 genes or fewer are unstable")
-    return tuple(warnings)
+    "A sentence about raw binding that looks like p-values."
+    if transform == "neglog10p" or not looks_like_p_values(binding.to_numpy()):
+        return ()
+    return (
+        f"column {binding.name!r} of {where} looks like p-values (from {binding.min():.2g} to {binding.max():.2g}, median "
+        f"{binding.median():.2g}): large values count as strong binding, so p-values would reverse the top N; "
+        "use --transform_predictors neglog10p",
+    )
+
+# %% ../nbs/02_modeling_data.ipynb #7ab1e551
+def checked_values(
+    y: pd.Series,  # (n_genes,) response of the genes in use, finite
+    x: pd.DataFrame,  # (n_genes, n_predictors), finite
+    perturbed_tf: str,
+    transform: str,
+    names: tuple[str, str],  # what messages call the two tables
+) -> tuple[pd.Series, pd.DataFrame, tuple[str, ...]]:  # response; transformed predictors; warnings
+    "Check the values of both tables, and transform the predictors."
+    check_binding_varies(x[perturbed_tf], names[1])
+    notes = [
+        f"column {c!r} of {names[1]} looks like ids, not like binding (whole numbers, nearly all different, up to {x[c].max():,.0f}): "
+        "every column counts as a factor, and such a one drowns the others; take it out of the table"
+        for c in id_columns(x)
+    ]
+    unlikely = (*check_response(y, x[perturbed_tf], names), *binding_warnings(x[perturbed_tf], transform, names[1]))
+    if transform in ("none", "quantile"):
+        check_size(x, names[1])
+    x, said = transform_predictors(x, transform, names[1])
+    return y, x, (*notes, *far_predictors(x, perturbed_tf, names[1]), *unlikely, *said)
 
 # %% ../nbs/02_modeling_data.ipynb #8ea7f20f
 @dataclass(frozen=True)
@@ -366,18 +557,18 @@ def make_modeling_data(
         raise InputError(f"blacklist {blacklist!r} is one text: give a list of gene ids")
     names = origin.response, origin.predictors
     response, predictors = named_table(response, names[0]), named_table(predictors, names[1])
-    check_predictor_names(predictors.columns, perturbed_tf, names[1])
+    check_predictor_names(predictors.columns, perturbed_tf, names[1], response.columns)
     x = predictor_values(predictors, names[1])
     y = response_values(response, perturbed_tf, names[0])
-    genes, dropped = genes_in_use(y.index, x.index, perturbed_tf, blacklist)
-    check_some_genes(genes, dropped, (y.index, x.index), names)
+    ids, blacklist = (y.index, x.index), tuple(blacklist)
+    genes, dropped = genes_in_use(*ids, perturbed_tf, blacklist)
+    check_some_genes(genes, dropped, ids, names)
+    lost = (*lost_genes(ids, dropped, names, gene_names), *blacklist_warning(blacklist, set(ids[0]) | set(ids[1])))
     genes, dropped["missing values"] = without_gaps({names[0]: y.to_frame(), names[1]: x}, genes, missing)
-    y, x = y.loc[genes], x.loc[genes]
-    check_binding_varies(x[perturbed_tf], names[1])
-    warnings = binding_warnings(x[perturbed_tf], transform, names[1])
-    x, notes = transform_predictors(x, transform, names[1])
+    y, x, notes = checked_values(y.loc[genes], x.loc[genes], perturbed_tf, transform, names)
+    few = (f"only {len(genes)} genes are left: results from 100 genes or fewer are unstable",) if len(genes) <= 100 else ()
     record = dict(inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform)
-    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, warnings + notes, **record)
+    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, tuple(map(one_line, (*notes, *lost, *few))), **record)
 
 # %% ../nbs/02_modeling_data.ipynb #24c94215
 def input_file(option: str, path: str) -> InputFile:

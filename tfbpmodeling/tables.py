@@ -17,9 +17,11 @@ from pathlib import Path
 from .config import InputError, file_bytes, file_text, listed
 
 # %% auto #0
-__all__ = ['SEPARATORS', 'EXACT', 'ending_of', 'separator_of', 'table_rows', 'check_widths', 'read_text_table',
-           'read_parquet_table', 'labels_as_text', 'duplicates_in', 'check_columns', 'check_ids', 'named_table',
-           'read_labelled', 'read_table', 'numbers_in', 'refuse_text', 'predictor_values']
+__all__ = ['SEPARATORS', 'EXACT', 'MONTH', 'DATE', 'NO_VALUE', 'FAR', 'FAR_FROM_FEW', 'HOPELESS', 'LARGEST', 'CORRECT',
+           'ending_of', 'separator_of', 'table_rows', 'check_widths', 'read_text_table', 'read_parquet_table',
+           'labels_as_text', 'duplicates_in', 'check_columns', 'check_ids', 'named_table', 'read_labelled',
+           'read_table', 'numbers_in', 'refuse_text', 'predictor_values', 'far_columns', 'far_rows', 'check_size',
+           'far_value', 'far_predictors', 'looks_like_ids', 'id_columns']
 
 # %% ../nbs/01_tables.ipynb #14027e34
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # ending -> separator
@@ -151,6 +153,12 @@ def check_columns(columns: list[str], where: str) -> None:
             f"{where} has more than one column named {listed(map(repr, double))} ({double[0]!r} in columns {shown}): rename or take out one"
         )
 
+# %% ../nbs/01_tables.ipynb #7ab1e560
+MONTH = "(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)"
+DATE = re.compile(
+    rf"\d{{1,2}}[- ](?i:{MONTH})([- ]\d{{2,4}})?|{MONTH}[- ]\d{{2,4}}|\d{{4}}-\d\d?-\d\d?( 00:00:00)?|\d\d?[./]\d\d?[./]\d{{2,4}}|\d(\.\d+)?E\+\d+"
+)  # what a spreadsheet makes of MARCH1, SEPT2, 2310009E13
+
 # %% ../nbs/01_tables.ipynb #7df5e334
 def check_ids(ids: list[str], where: str) -> None:
     "Refuse ids that are empty, have spaces around them, or stand twice."
@@ -160,8 +168,11 @@ def check_ids(ids: list[str], where: str) -> None:
         if not gene:
             raise InputError(f"{where} has no gene id in row {row}: the first column holds one id per row; fill it in or take out the row")
     if double := duplicates_in(ids):
-        shown = (f"{gene!r} (rows {' and '.join(str(i) for i, g in enumerate(ids, 1) if g == gene)})" for gene in double)
-        raise InputError(f"{where} has gene ids in more than one row: {listed(shown, 3)}: keep one row per gene")
+        rows = {gene: [str(i) for i, g in enumerate(ids, 1) if g == gene] for gene in double[:3]}
+        shown = [f"{gene!r} (rows {' and '.join(r) if len(r) < 4 else listed(r, 3)})" for gene, r in rows.items()]
+        more = f" and {len(double) - 3} more" if len(double) > 3 else ""
+        dates = " (a spreadsheet makes such ids of names like MARCH1: read the original file)" if any(map(DATE.fullmatch, double)) else ""
+        raise InputError(f"{where} has gene ids in more than one row: {', '.join(shown)}{more}: keep one row per gene{dates}")
 
 # %% ../nbs/01_tables.ipynb #83d8e8e3
 def named_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
@@ -196,6 +207,10 @@ def read_table(
     return read_labelled(path, what)
 
 # %% ../nbs/01_tables.ipynb #aee84f7f
+NO_VALUE = {"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
+# what stands for a missing value, in lower case: the words that pandas knows
+
+
 def numbers_in(
     column: pd.Series,  # cells of any type
 ) -> tuple[np.ndarray, np.ndarray]:  # (n,) float, missing as NaN; (n,) bool, True where the cell is text
@@ -206,7 +221,8 @@ def numbers_in(
     cells = [cell if isinstance(cell, numbers.Real | np.bool_) or gap else str(cell) for cell, gap in zip(column, column.isna())]
     cells = pd.Series(cells, dtype=object)
     values = pd.to_numeric(cells, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-    return values, np.isnan(values) & column.notna().to_numpy()
+    said = np.array([not isinstance(cell, str) or cell.strip().lower() not in NO_VALUE for cell in cells], dtype=bool)
+    return values, np.isnan(values) & said & column.notna().to_numpy()
 
 # %% ../nbs/01_tables.ipynb #6a334c79
 def refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) -> None:
@@ -233,3 +249,100 @@ def predictor_values(
         if is_text.any():
             refuse_text(column, is_text, where, role)
     return pd.DataFrame(values, index=predictors.index, columns=predictors.columns)
+
+# %% ../nbs/01_tables.ipynb #7ab1e510
+FAR, FAR_FROM_FEW = 50, 1e5  # times as far from the median as any other value; the same where few values differ from it
+
+
+def far_columns(
+    values: np.ndarray,  # (n, n_columns) finite
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # (most + 1, n_columns): the largest distances from the median, falling; (n_columns,): in how many first places of them values are far
+    "How many values of each column lie far outside of the rest, and the distances that say so."
+    most = len(values) // 10
+    if len(values) < 20:
+        return np.zeros((1, values.shape[1])), np.zeros(values.shape[1], dtype=int)
+    distance = np.abs(values - np.median(values, axis=0))
+    times = np.where(np.count_nonzero(distance, axis=0) >= 30, FAR, FAR_FROM_FEW)
+    first = -np.sort(-np.partition(distance, len(values) - most - 1, axis=0)[-most - 1 :], axis=0)
+    gaps = (first[1:] > 0) & (first[:-1] >= times * first[1:])
+    return first, np.where(gaps.any(axis=0), most - np.argmax(gaps[::-1], axis=0), 0)
+
+
+def far_rows(
+    values: np.ndarray,  # (n,) finite
+) -> tuple[np.ndarray, float]:  # rows, the farthest first; how many times as far the nearest of them is as the rest
+    "Rows of the values that lie far outside of the rest: none, or up to a tenth of all."
+    first, (n_far,) = far_columns(values[:, None])
+    rows = np.argsort(-np.abs(values - np.median(values)), kind="stable")[:n_far]
+    with np.errstate(over="ignore"):
+        return rows, min(float(first[n_far - 1, 0] / first[n_far, 0]), 1e300) if n_far else 1.0
+
+# %% ../nbs/01_tables.ipynb #7ab1e513
+HOPELESS, LARGEST = 1e8, 1e70
+CORRECT = "correct it, or leave the cell empty and pass --missing drop"
+
+
+def check_size(table: pd.DataFrame, where: str) -> None:
+    "Refuse numbers that are too large to compute with."
+    values = table.to_numpy()
+    at = np.argwhere(np.abs(values) > LARGEST)
+    if len(at):
+        row, column = at[0]
+        raise InputError(
+            f"column {table.columns[column]!r} of {where} has the value {values[row, column]:g} for gene {table.index[row]!r}, which is too large to "
+            f"compute with (more than {LARGEST:g}): {CORRECT}"
+        )
+
+
+def far_value(
+    column: pd.Series, where: str
+) -> tuple[str, bool]:  # sentence, "" where no value is far; whether nothing is left of the others
+    "Say which values of a column lie far outside of the rest."
+    values = column.to_numpy()
+    rows, times = far_rows(values)
+    if not len(rows):
+        return "", False
+    first, median, n = rows[0], float(np.median(values)), len(values) - len(rows)
+    many = f"{len(rows)} values far outside of the rest, such as" if len(rows) > 1 else "the value"
+    shown = f"{times:,.0f}" if times < 1e6 else f"{times:.0e}"
+    sentence = (
+        f"column {column.name!r} of {where} has {many} {values[first]:g} for gene {column.index[first]!r}, {'at least ' * (len(rows) > 1)}{shown} times as far "
+        f"from the median ({median:.3g}) as any of the other {n} genes"
+    )
+    return sentence, bool(times > HOPELESS and abs(values[first]) > HOPELESS)
+
+# %% ../nbs/01_tables.ipynb #7ab1e516
+def far_predictors(predictors: pd.DataFrame, perturbed_tf: str, where: str) -> tuple[str, ...]:
+    "A warning where predictors hold values far outside of the rest; `InputError` where that is the end of the perturbed factor's binding."
+    blocks = np.array_split(predictors.to_numpy(), range(256, predictors.shape[1], 256), axis=1)  # few columns at a time need little memory
+    far = np.concatenate([far_columns(block)[1] for block in blocks]) > 0
+    found = sorted(predictors.columns[far], key=lambda name: name != perturbed_tf)
+    if not found:
+        return ()
+    first = found[0]
+    sentence, hopeless = far_value(predictors[first], where)
+    if first == perturbed_tf and hopeless:
+        raise InputError(f"{sentence}: every term is a product with it, and nothing of the other genes is left; {CORRECT}")
+    others = f" ({len(found) - 1} more columns have such values: {listed(map(repr, found[1:]), 5)})" if len(found) > 1 else ""
+    return (f"{sentence}{others}: is it a broken cell? It decides what the terms with this column say",)
+
+# %% ../nbs/01_tables.ipynb #7ab1e519
+def looks_like_ids(values: np.ndarray) -> bool:
+    "Whether all values are whole numbers, at least 1000 at the largest, and nearly all different."
+    size = np.abs(values).max(initial=0)
+    return bool(len(values) >= 20 and size >= 1000 and (values == np.rint(values)).all() and len(np.unique(values)) >= 0.95 * len(values))
+
+
+def id_columns(
+    predictors: pd.DataFrame,  # (n_genes, n_predictors) as they were read
+) -> tuple[str, ...]:
+    "Columns that look like ids, and are at least 100 times as large as the other columns."
+    values = predictors.to_numpy()
+    whole = predictors.columns[(values == np.rint(values)).all(axis=0)]
+    alike = [c for c in whole if looks_like_ids(predictors[c].to_numpy())]
+    rest = predictors.drop(columns=alike).abs().max()
+    if rest.empty or len(alike) > len(rest):
+        return ()
+    return tuple(c for c in alike if predictors[c].abs().max() >= 100 * rest.median())

@@ -22,8 +22,16 @@ from sklearn.linear_model import LassoCV
 from sklearn.preprocessing import StandardScaler
 
 from .bootstrap_model_results import BootstrapModelResults, bootstrap, iterative_dropout
-from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed
-from .design_matrix import Design, all_data_terms, make_design, require_enough_genes, require_varying_terms, term_values
+from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed, one_line
+from tfbpmodeling.design_matrix import (
+    Design,
+    all_data_terms,
+    make_design,
+    require_enough_genes,
+    require_size,
+    require_varying_terms,
+    term_values,
+)
 from .inference import Inference, check_inference, run_inference
 from tfbpmodeling.interactor_significance import (
     FOLD_SEED,
@@ -85,13 +93,14 @@ def make_plan(
     "Terms, strata and top-N genes of a run, and what its user should know beforehand. InputError where it cannot run."
     design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
     require_varying_terms(design)
+    require_size(design)
     require_enough_genes(design, "stage 2")
     check_inference(data, config)
     topn_data = data.top(config.top_n)
     require_enough_genes(make_design(topn_data, design.terms[:1], config.bins), f"stage 4 (--top_n {config.top_n})")
     n_bound = int((data.binding > data.binding.min()).sum())
     notes = (*data.warnings, *config.unusual(), *_plan_warnings(data, topn_data, config, n_bound, len(design.terms)))
-    return Plan(design, topn_data, n_bound, notes)
+    return Plan(design, topn_data, n_bound, tuple(map(one_line, notes)))
 
 # %% ../nbs/11_workflow.ipynb #b7f9883d
 def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, n_bound: int, n_terms: int) -> list[str]:
@@ -171,7 +180,9 @@ def _fit_all_data(design: Design, config: Config, seed: int, progress: Progress)
 
 def _log_kept(stage: str, results: BootstrapModelResults) -> None:
     kept = tuple(results.kept)
-    log.info("%s: %d of %d terms kept at %g %%: %s", stage, len(kept), len(results.terms), results.ci_level, ", ".join(kept) or "none")
+    log.info(
+        "%s: %d of %d terms kept at %g %%: %s", stage, len(kept), len(results.terms), results.ci_level, one_line(", ".join(kept)) or "none"
+    )
 
 # %% ../nbs/11_workflow.ipynb #ab901fda
 @dataclass(frozen=True)
@@ -316,7 +327,7 @@ def stage_warnings(plan: Plan, stages: StageResults, config: Config) -> list[str
     if stages.topn:
         design = make_design(plan.topn_data, stages.kept, config.bins, config.scale_by_std)
         notes += [*_fit_warnings("stage 4", stages.topn), *_leverage_warnings("stage 4", design, stages.kept_topn)]
-    return notes
+    return [one_line(note) for note in notes]
 
 
 def _fit_warnings(stage: str, results: BootstrapModelResults) -> list[str]:
@@ -440,11 +451,11 @@ def make_result(
     stages: StageResults,
     timings: dict[str, float] | None = None,  # stage -> seconds
 ) -> RunResult:
-    "Put what the stages gave together, with counts, outcomes and warnings; log the warnings."
+    "Put what the stages gave together, with counts, outcomes and warnings; log the warnings of the fits."
     significance = compare_none(config.stage4_lasso) if stages.significance is None else stages.significance
     counts, notes = stage_counts(data, plan, stages, significance), stage_warnings(plan, stages, config)
-    for note in notes:
-        log.warning(note)
+    for note in notes[len(plan.warnings) :]:
+        log.warning("%s", note)
     return RunResult(
         config=config,
         seed=int(seed),
@@ -517,7 +528,9 @@ def error_rates(
 
 # %% ../nbs/11_workflow.ipynb #1ad0418b
 def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
-    "Log what is about to be modelled."
+    "Log what its user should know beforehand, then what is about to be modelled."
+    for note in plan.warnings:
+        log.warning("%s", note)
     dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items() if ids) or "none"
     log.info("%d genes in use; left out: %s", data.n_genes, dropped)
     log.info("response column %r; %d predictor columns", data.response_column, data.predictors.shape[1])
