@@ -130,7 +130,7 @@ def test_columns_too_large_to_compute_with(table, factor):
             if table == 1 and how == "rank":
                 make_modeling_data(*pair, "TF01", transform=how)
             else:
-                refused(lambda: make_modeling_data(*pair, "TF01", transform=how), "too large to compute")
+                refused(lambda how=how: make_modeling_data(*pair, "TF01", transform=how), "too large to compute")
 
 
 @pytest.mark.parametrize("response, binding", [(1e-17, 1), (1e-300, 1), (1, 1e-9), (1e-6, 1e-6)])
@@ -160,10 +160,10 @@ def test_terms_too_large_to_compute_with():
 @pytest.mark.parametrize(
     "lines, words",
     [
-        (["gene,reason", "YAL001C,repeat", "YAL002C,repeat"], ["2 of 3 lines", "more than a gene id", "'YAL001C,repeat'"]),
-        (['"YAL001C"\t"repeat"'], ["1 of 1 lines", "more than a gene id"]),
-        (["yal001c", "yal002c"], ["2 of 2 lines", "upper and lower case"]),
-        (["YAL001C.2", "YAL003C"], ["1 of 2 lines", "version"]),
+        (["gene,reason", "YAL001C,repeat", "YAL002C,repeat"], ["2 of the blacklist's 3 lines", "more than a gene id", "'YAL001C,repeat'"]),
+        (['"YAL001C"\t"repeat"'], ["1 of the blacklist's 1 line", "more than a gene id"]),
+        (["yal001c", "yal002c"], ["2 of the blacklist's 2 lines", "upper and lower case"]),
+        (["YAL001C.2", "YAL003C"], ["1 of the blacklist's 2 lines", "version"]),
         (["ADR1", "SWI5"], ["removes nothing", "2 lines such as 'ADR1'", "'YAL000C'"]),
     ],
 )
@@ -448,7 +448,7 @@ def test_warnings_lead_the_log_the_record_and_the_page(tmp_path, no_figures):
     folder, result = run_to_directory(
         Config(**files, perturbed_tf="TF01", n_bootstraps=100, random_state=1, n_cpus=1, output_dir=str(tmp_path / "out"))
     )
-    expected = ["looks like ids", "30 of the 150 genes of r.csv are lost", "more than a gene id stands in them"]
+    expected = ["looks like ids", "30 of the 150 genes of r.csv are lost", "more than a gene id stands there"]
     assert [word in note for word, note in zip(expected, result.warnings)] == [True] * 3
     assert json.loads((folder / "run.json").read_text())["warnings"] == list(result.warnings)
     (log,) = folder.glob("*.log")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import importlib
 import importlib.resources
 import logging
@@ -21,11 +22,11 @@ from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_o
 
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
-           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
-           'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
-           'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
-           'command_activity_study', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig',
-           'command_demo', 'completion_script', 'command_completion']
+           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'names_that_fit', 'console_log',
+           'command_run', 'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare',
+           'command_notebook', 'command_motif_activity', 'command_simulate', 'command_calibrate',
+           'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig', 'command_demo',
+           'completion_script', 'command_completion']
 
 # %% ../nbs/23_cli.ipynb #cbcad15d
 GROUPS = {  # group of an option -> its heading in the help
@@ -40,7 +41,6 @@ GROUPS = {  # group of an option -> its heading in the help
     "truth": "the planted truth",
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
-    "combined": "the grid: every combination is a setting",
     "study": "the study",
     "scan": "how sequences are scored",
     "network": "the network and its training",
@@ -79,7 +79,6 @@ def add_options(
         group.add_argument(
             flag,
             dest=f.name,
-            action="append" if meta.get("repeated") else "store",
             metavar=metavar,
             default=argparse.SUPPRESS,
             required=f.name in required,
@@ -221,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ["PYTHONSAFEPATH"] = "1"  # whatever Python is started from here imports nothing from the folder where one stands
     try:
-        with console_log(args):
+        with console_log(args), names_that_fit():
             return COMMANDS[command].function(args)
     except InputError as e:
         print(f"tfbpmodeling: error: {e}", file=sys.stderr)
@@ -239,6 +238,17 @@ def _version() -> str:
     from importlib.metadata import version
 
     return f"tfbpmodeling {version('tfbpmodeling')}"
+
+
+@contextmanager
+def names_that_fit() -> Iterator[None]:
+    "A name that is too long for the file system is the user's mistake."
+    try:
+        yield
+    except OSError as e:
+        if e.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(f"{e.filename} is too long a name for a file or a folder: choose a shorter one") from None
 
 # %% ../nbs/23_cli.ipynb #ef1f4da3
 @contextmanager
@@ -279,9 +289,8 @@ def command_run(args: argparse.Namespace) -> int:
 def print_results(folder: Path) -> int:  # exit status
     "Where the results are, and the page if there is one."
     print(f"results: {folder}")
-    for page in ("report.html", "evidence.html"):
-        if (folder / page).is_file():
-            print(f"report:  {folder / page}")
+    if (folder / "report.html").is_file():
+        print(f"report:  {folder / 'report.html'}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #a3b976c4
@@ -388,54 +397,32 @@ def command_compare(args: argparse.Namespace) -> int:
 
 # %% ../nbs/23_cli.ipynb #794c92b2
 def _notebook_options(parser: Parser) -> None:
-    from tfbpmodeling.notebook_runner import MASTERS
-
-    main_job = next(iter(MASTERS))
-    about = f"the command whose notebook it is (default {main_job})"
-    parser.add_argument("--command", dest="of", choices=MASTERS, default=main_job, metavar="{" + ",".join(MASTERS) + "}", help=about)
-    about = "file for the copy (default: the name of the master notebook, as run_report.ipynb); it must not exist"
+    about = "file for the copy (default run_report.ipynb); it must not exist"
     parser.add_argument_group(GROUPS["output"]).add_argument("--output", metavar="PATH", default=argparse.SUPPRESS, help=about)
 
 
 @command(
     "notebook",
-    "hand out a copy of a command's master notebook, to change and run with its --notebook",
-    "--output my_report.ipynb\n  tfbpmodeling notebook --command tfbs --output my_network.ipynb",
+    "hand out a copy of the master notebook, to change and run with --notebook",
+    "--output my_report.ipynb",
     more=_notebook_options,
     log=True,
 )
 def command_notebook(args: argparse.Namespace) -> int:
-    "Hand out a copy of a master notebook."
-    from tfbpmodeling.notebook_runner import MASTERS, master_notebook
+    "Hand out a copy of the master notebook."
+    from tfbpmodeling.notebook_runner import MASTER, master_notebook
 
-    master = MASTERS[args.of]
-    path = Path(getattr(args, "output", master))
-    path = path / master if path.is_dir() else path
+    path = Path(getattr(args, "output", MASTER))
+    path = path / MASTER if path.is_dir() else path
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(master_notebook(master))
+            file.write(master_notebook())
     except FileExistsError:
         raise InputError(f"{path} exists: name another file with --output") from None
     except OSError as e:
         raise InputError(f"--output {path} cannot be written ({e.strerror})") from None
-    print(f"{path}: change it, then run it with tfbpmodeling {args.of} --notebook {path}")
+    print(f"{path}: change it, then run it with --notebook {path}")
     return 0
-
-# %% ../nbs/23_cli.ipynb #25265648
-@command(
-    "evidence",
-    "interactions of all perturbed TFs in one or more experiments, against what chance finds",
-    "--experiment deletion=tfko.csv --experiment overexpression=oe.csv --push deletion=down,overexpression=up --predictors_file binding.csv --output_dir evidence",
-    options="evidence.evidence_tables:EvidenceConfig",
-    needed=("experiment", "predictors_file", "output_dir"),
-)
-def command_evidence(args: argparse.Namespace) -> int:
-    "Interactions over all factors."
-    from tfbpmodeling.evidence.evidence_report import EvidenceConfig, evidence_to_directory
-
-    folder, facts = evidence_to_directory(options_from(args, EvidenceConfig))
-    print(facts["verdict"])
-    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #37e38df3
 @command(
@@ -524,22 +511,6 @@ def command_calibrate(args: argparse.Namespace) -> int:
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
     return 0
-
-# %% ../nbs/23_cli.ipynb #5906eb2a
-@command(
-    "activity_study",
-    "ridge against the mixed model over a grid of simulated data: when is the mixed model worth it",
-    "--output_dir study --n_cpus 2",
-    options="activity.activity_study_report:ActivityStudyConfig",
-    needed=("output_dir",),
-)
-def command_activity_study(args: argparse.Namespace) -> int:
-    "The study of the motif activity model on data with known truth."
-    from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig, activity_study_to_directory
-
-    folder, facts = activity_study_to_directory(options_from(args, ActivityStudyConfig), progress=sys.stderr.isatty())
-    print(facts["verdict"])
-    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #351538c6
 @command(

@@ -203,9 +203,9 @@ def why_lost(
     ids = {name: gene for gene, name in gene_names.items()}
     named = [(gene, ids[gene]) for gene in lost if ids.get(gene) in set(others)] if ids else []
     if named and len(named) >= len(pairs):
-        return f"{len(named)} of them are names whose ids the other table has ({named[0][0]!r} here, {named[0][1]!r} there): give both tables the same kind of gene ids"
+        return f"{len(named)} of them {'are names whose ids' if len(named) > 1 else 'is a name whose id'} the other table has ({named[0][0]!r} here, {named[0][1]!r} there): give both tables the same kind of gene ids"
     if pairs:
-        return f"{len(pairs)} of them differ {what} only ({pairs[0][0]!r} here, {pairs[0][1]!r} there): give both tables the same kind of gene ids"
+        return f"{len(pairs)} of them differ{'s' * (len(pairs) == 1)} {what} only ({pairs[0][0]!r} here, {pairs[0][1]!r} there): give both tables the same kind of gene ids"
     there = f", while the other table has ids such as {others[0]!r}" if others else ""
     return f"such as {listed(map(repr, lost), 3)}{there}: does one table hold another kind of gene ids, or other genes?"
 
@@ -253,11 +253,11 @@ def blacklist_warning(
     rule = "a blacklist has one gene id per line, written as in the tables"
     if hidden:
         return (
-            f"{len(hidden)} of {len(lines)} lines of the blacklist remove nothing, because more than a gene id stands in them ({hidden[0]!r}): {rule}",
+            f"{len(hidden)} of the blacklist's {n_of(len(lines), 'line')} remove{'s' * (len(hidden) == 1)} nothing, because more than a gene id stands there ({hidden[0]!r}): {rule}",
         )
     if pairs:
-        differ = f"because they differ {what} from ids of the tables ({pairs[0][0]!r}, {pairs[0][1]!r})"
-        return (f"{len(pairs)} of {len(lines)} lines of the blacklist remove nothing, {differ}: {rule}",)
+        differ = f"for the tables write such ids in another way, different {what} ({pairs[0][0]!r}, {pairs[0][1]!r})"
+        return (f"{len(pairs)} of the blacklist's {n_of(len(lines), 'line')} remove{'s' * (len(pairs) == 1)} nothing, {differ}: {rule}",)
     if len(unknown) == len(lines):
         looks = f"it has {n_of(len(lines), 'line')} such as {unknown[0]!r}, their ids are like {min(known)!r}"
         return (f"the blacklist removes nothing, because no line of it is a gene id of the tables ({looks}): {rule}",)
@@ -278,7 +278,7 @@ def check_some_genes(
     if dropped["perturbed gene"]:
         raise InputError(f"{names[0]} and {names[1]} share the perturbed gene only: the model needs other genes")
     what, pairs = paired_ids(ids[0], ids[1])
-    differ = f" ({len(pairs)} differ {what} only)" if pairs else ""
+    differ = f" ({n_of(len(pairs), 'pair')} differ{'s' * (len(pairs) == 1)} {what} only)" if pairs else ""
     one, other = pairs[0] if pairs else (ids[0][0], ids[1][0])
     raise InputError(
         f"{names[0]} and {names[1]} have no gene in common{differ}: ids such as {one!r} there and {other!r} here; give both tables the same kind of gene ids"

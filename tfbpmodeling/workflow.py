@@ -533,7 +533,7 @@ def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
         log.warning("%s", note)
     dropped = ", ".join(f"{len(ids)} {reason}" for reason, ids in data.dropped.items() if ids) or "none"
     log.info("%d genes in use; left out: %s", data.n_genes, dropped)
-    log.info("response column %r; %d predictor columns", data.response_column, data.predictors.shape[1])
+    log.info("response column %s; %d predictor columns", one_line(repr(data.response_column)), data.predictors.shape[1])
     sizes, n = "/".join(str(size) for size in np.bincount(plan.design.strata)[1:]), plan.topn_data.n_genes
     log.info("%d terms, strata of %s genes, top N has %d genes, seed %d", len(plan.design.terms), sizes, n, seed)
 

@@ -44,7 +44,25 @@ BAD = {  # what is wrong: (table, how it is made)
     "Another separator than the ending says": ("response", semicolons),
     "No binding of the perturbed TF": ("predictors", lambda table: table.drop(columns="XAB1").to_csv(index=False)),
     "The perturbed TF binds all genes alike": ("predictors", column_of("XAB1", lambda values: "0")),
+    "The same response for all genes": ("response", column_of("XAB1", lambda values: "0")),
+    "A value beside which nothing is left": ("response", changed(4, "XAB1", "1e20")),
+    "The perturbed TF alone": ("predictors", lambda table: table[["gene", "XAB1"]].to_csv(index=False)),
+    "A page in place of the file": ("predictors", lambda table: "<!DOCTYPE html>\n<title>404 Not Found</title>\n"),
     "A comma as decimal mark": ("predictors", column_of("XEB1", lambda values: values.str.replace(".", ","))),
+}
+
+
+WARNED = {  # what is unlikely: (table, how it is made)
+    "A second column of ids": ("predictors", lambda table: table.assign(entrez=[850000 + 7 * i for i in range(len(table))]).to_csv(index=False)),
+    "A broken cell": ("response", changed(4, "XAB1", "-9999")),
+    "Genes in another case": ("response", column_of("gene", lambda ids: [*ids[:1000], *ids[1000:].str.lower()])),
+    "A name that a spreadsheet made a date of": ("response", changed(4, "gene", "1-Mar")),
+    "A blacklist with a second column": ("blacklist", lambda table: "gene,reason\nYQL004C,repeat\nYQL005W,repeat\n"),
+    "p-values in place of scores": (
+        "predictors",
+        column_of("XAB1", lambda values: [f"{p:.6g}" for p in 10 ** -(values.astype(float) / values.astype(float).median())]),
+    ),
+    "True and False as a response": ("response", column_of("XAB1", lambda values: values.astype(float) > 0)),
 }
 
 
@@ -52,6 +70,7 @@ def said(folder: Path) -> tuple[int, str]:
     "What `check` says of the tables in a folder, and its exit status."
     out, error = io.StringIO(), io.StringIO()
     files = ["--response_file", "response.csv", "--predictors_file", "predictors.csv"]
+    files += ["--blacklist_file", "blacklist.csv"] if (folder / "blacklist.csv").exists() else []
     here = Path.cwd()
     os.chdir(folder)
     try:
@@ -63,20 +82,27 @@ def said(folder: Path) -> tuple[int, str]:
 
 
 def sections() -> list[str]:
-    "The two made parts of the page."
+    "The three made parts of the page."
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         simulate_interactions(SimulationConfig(n_genes=1500, n_tfs=30)).save(folder)
         tables = {name: pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False) for name in ("response", "predictors")}
         good = f"```text\n$ tfbpmodeling check --response_file response.csv --predictors_file predictors.csv --perturbed_tf XAB1\n{said(folder)[1]}\n```"
-        lines = []
-        for what, (name, make) in BAD.items():
-            (folder / f"{name}.csv").write_text(make(tables[name]), encoding="utf-8")
-            status, message = said(folder)
-            assert status == 2, f"{what}: exit status {status}"
-            lines.append(f"**{what}**\n\n```text\n{message}\n```")
-            tables[name].to_csv(folder / f"{name}.csv", index=False)
-    return [good, "\n\n".join(lines)]
+        bad, warned = (examples(folder, tables, cases, status) for cases, status in ((BAD, 2), (WARNED, 0)))
+    return [good, bad, warned]
+
+
+def examples(folder: Path, tables: dict[str, pd.DataFrame], cases: dict, expected: int) -> str:
+    "What `check` says of each changed table: its error, or its first warning."
+    lines = []
+    for what, (name, make) in cases.items():
+        (folder / f"{name}.csv").write_text(make(tables.get(name)), encoding="utf-8")
+        status, message = said(folder)
+        assert status == expected, f"{what}: exit status {status}"
+        shown = message if status else re.sub(" +", " ", next(line for line in message.splitlines() if line.startswith("warning")))
+        lines.append(f"**{what}**\n\n```text\n{shown}\n```")
+        tables[name].to_csv(folder / f"{name}.csv", index=False) if name in tables else (folder / f"{name}.csv").unlink()
+    return "\n\n".join(lines)
 
 
 def page() -> str:
