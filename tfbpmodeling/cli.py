@@ -16,17 +16,18 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_of, option
 
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
-           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'names_that_fit', 'console_log',
-           'command_run', 'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare',
-           'command_notebook', 'command_motif_activity', 'command_simulate', 'command_calibrate',
-           'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig', 'command_demo',
-           'completion_script', 'command_completion']
+           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
+           'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
+           'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
+           'command_activity_study', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig',
+           'command_demo', 'completion_script', 'command_completion']
 
 # %% ../nbs/23_cli.ipynb #cbcad15d
 GROUPS = {  # group of an option -> its heading in the help
@@ -41,6 +42,7 @@ GROUPS = {  # group of an option -> its heading in the help
     "truth": "the planted truth",
     "activity": "the activity model",
     "grid": "the grid: the first value of a list is the base",
+    "combined": "the grid: every combination is a setting",
     "study": "the study",
     "scan": "how sequences are scored",
     "network": "the network and its training",
@@ -79,6 +81,7 @@ def add_options(
         group.add_argument(
             flag,
             dest=f.name,
+            action="append" if meta.get("repeated") else "store",
             metavar=metavar,
             default=argparse.SUPPRESS,
             required=f.name in required,
@@ -215,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     "Run the command; returns the exit status."
     command, args = parse(sys.argv[1:] if argv is None else list(argv))
     if command is None:
-        print(_version() if args.version else make_parser().format_help())
+        print(f"tfbpmodeling {version('tfbpmodeling')}" if args.version else make_parser().format_help())
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.environ["PYTHONSAFEPATH"] = "1"  # whatever Python is started from here imports nothing from the folder where one stands
@@ -232,23 +235,6 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger("tfbpmodeling").debug("traceback", exc_info=True)
         print("\n".join([f"tfbpmodeling: failed: {type(e).__name__}: {e}", *getattr(e, "__notes__", ())]), file=sys.stderr)
         return 1
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return f"tfbpmodeling {version('tfbpmodeling')}"
-
-
-@contextmanager
-def names_that_fit() -> Iterator[None]:
-    "A name that is too long for the file system is the user's mistake."
-    try:
-        yield
-    except OSError as e:
-        if e.errno != errno.ENAMETOOLONG:
-            raise
-        raise InputError(f"{e.filename} is too long a name for a file or a folder: choose a shorter one") from None
 
 # %% ../nbs/23_cli.ipynb #ef1f4da3
 @contextmanager
@@ -289,8 +275,9 @@ def command_run(args: argparse.Namespace) -> int:
 def print_results(folder: Path) -> int:  # exit status
     "Where the results are, and the page if there is one."
     print(f"results: {folder}")
-    if (folder / "report.html").is_file():
-        print(f"report:  {folder / 'report.html'}")
+    for page in ("report.html", "evidence.html"):
+        if (folder / page).is_file():
+            print(f"report:  {folder / page}")
     return 0
 
 # %% ../nbs/23_cli.ipynb #a3b976c4
@@ -397,32 +384,54 @@ def command_compare(args: argparse.Namespace) -> int:
 
 # %% ../nbs/23_cli.ipynb #794c92b2
 def _notebook_options(parser: Parser) -> None:
-    about = "file for the copy (default run_report.ipynb); it must not exist"
+    from tfbpmodeling.notebook_runner import MASTERS
+
+    main_job = next(iter(MASTERS))
+    about = f"the command whose notebook it is (default {main_job})"
+    parser.add_argument("--command", dest="of", choices=MASTERS, default=main_job, metavar="{" + ",".join(MASTERS) + "}", help=about)
+    about = "file for the copy (default: the name of the master notebook, as run_report.ipynb); it must not exist"
     parser.add_argument_group(GROUPS["output"]).add_argument("--output", metavar="PATH", default=argparse.SUPPRESS, help=about)
 
 
 @command(
     "notebook",
-    "hand out a copy of the master notebook, to change and run with --notebook",
-    "--output my_report.ipynb",
+    "hand out a copy of a command's master notebook, to change and run with its --notebook",
+    "--output my_report.ipynb\n  tfbpmodeling notebook --command tfbs --output my_network.ipynb",
     more=_notebook_options,
     log=True,
 )
 def command_notebook(args: argparse.Namespace) -> int:
-    "Hand out a copy of the master notebook."
-    from tfbpmodeling.notebook_runner import MASTER, master_notebook
+    "Hand out a copy of a master notebook."
+    from tfbpmodeling.notebook_runner import MASTERS, master_notebook
 
-    path = Path(getattr(args, "output", MASTER))
-    path = path / MASTER if path.is_dir() else path
+    master = MASTERS[args.of]
+    path = Path(getattr(args, "output", master))
+    path = path / master if path.is_dir() else path
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(master_notebook())
+            file.write(master_notebook(master))
     except FileExistsError:
         raise InputError(f"{path} exists: name another file with --output") from None
     except OSError as e:
         raise InputError(f"--output {path} cannot be written ({e.strerror})") from None
-    print(f"{path}: change it, then run it with --notebook {path}")
+    print(f"{path}: change it, then run it with tfbpmodeling {args.of} --notebook {path}")
     return 0
+
+# %% ../nbs/23_cli.ipynb #25265648
+@command(
+    "evidence",
+    "interactions of all perturbed TFs in one or more experiments, against what chance finds",
+    "--experiment deletion=tfko.csv --experiment overexpression=oe.csv --push deletion=down,overexpression=up --predictors_file binding.csv --output_dir evidence",
+    options="evidence.evidence_tables:EvidenceConfig",
+    needed=("experiment", "predictors_file", "output_dir"),
+)
+def command_evidence(args: argparse.Namespace) -> int:
+    "Interactions over all factors."
+    from tfbpmodeling.evidence.evidence_report import EvidenceConfig, evidence_to_directory
+
+    folder, facts = evidence_to_directory(options_from(args, EvidenceConfig))
+    print(facts["verdict"])
+    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #37e38df3
 @command(
@@ -511,6 +520,22 @@ def command_calibrate(args: argparse.Namespace) -> int:
     print(f"results: {folder}")
     print(f"page:    {folder / 'index.html'}")
     return 0
+
+# %% ../nbs/23_cli.ipynb #5906eb2a
+@command(
+    "activity_study",
+    "ridge against the mixed model over a grid of simulated data: when is the mixed model worth it",
+    "--output_dir study --n_cpus 2",
+    options="activity.activity_study_report:ActivityStudyConfig",
+    needed=("output_dir",),
+)
+def command_activity_study(args: argparse.Namespace) -> int:
+    "The study of the motif activity model on data with known truth."
+    from tfbpmodeling.activity.activity_study_report import ActivityStudyConfig, activity_study_to_directory
+
+    folder, facts = activity_study_to_directory(options_from(args, ActivityStudyConfig), progress=sys.stderr.isatty())
+    print(facts["verdict"])
+    return print_results(folder)
 
 # %% ../nbs/23_cli.ipynb #351538c6
 @command(
@@ -614,13 +639,8 @@ def completion_script(shell: str) -> str:  # bash, zsh or fish
     if shell == "fish":
         return "\n".join(line for name, parser in parsers.items() for line in _fish_lines(name, parser)) + "\n"
     flags = {name: [f for a in parser._actions for f in a.option_strings if f.startswith("--")] for name, parser in parsers.items()}
-    choices = [
-        (f"{name} {f}", c)
-        for name, parser in parsers.items()
-        for a in parser._actions
-        if (c := _choices(a))
-        for f in a.option_strings or [name]
-    ]
+    actions = [(name, a) for name, parser in parsers.items() for a in parser._actions if _choices(a)]
+    choices = [(f"{name} {f}", _choices(a)) for name, a in actions for f in a.option_strings or [name]]
     filled = dict(
         shell=shell,
         first="autoload -U +X bashcompinit && bashcompinit\n" if shell == "zsh" else "",
@@ -645,10 +665,8 @@ def _fish_lines(name: str, parser: Parser) -> Iterator[str]:
     about, here = COMMANDS[name].about.replace("'", ""), f"complete -c tfbpmodeling -n '__fish_seen_subcommand_from {name}'"
     yield f"complete -c tfbpmodeling -n 'not __fish_seen_subcommand_from {' '.join(COMMANDS)}' -f -a {name} -d '{about}'"
     for action in parser._actions:
-        words, takes = (
-            " ".join(_choices(action)),
-            "" if action.nargs == 0 else f" -x -a '{' '.join(c)}'" if (c := _choices(action)) else " -r",
-        )
+        words = " ".join(_choices(action))
+        takes = "" if action.nargs == 0 else f" -x -a '{words}'" if words else " -r"
         for flag in action.option_strings:
             if flag.startswith("--"):
                 yield f"{here} -l {flag[2:]}{takes}"

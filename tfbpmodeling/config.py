@@ -22,8 +22,9 @@ from typing import Any
 __all__ = ['READERS', 'FOREIGN', 'ANSWERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL',
            'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'did_you_mean', 'one_of', 'choose',
            'listed', 'n_of', 'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option',
-           'published', 'unusual', 'read_value', 'check_bounds', 'check_options', 'check_file_name_part',
-           'term_factors', 'Term', 'parse_term', 'check_is_file', 'file_bytes', 'file_text', 'Config', 'BatchConfig']
+           'published', 'unusual', 'repeated', 'as_in_a_run', 'read_value', 'check_bounds', 'check_options',
+           'check_file_name_part', 'term_factors', 'Term', 'parse_term', 'check_is_file', 'file_bytes', 'file_text',
+           'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 def one_line(text: str) -> str:
@@ -168,6 +169,21 @@ def unusual(
         if f.metadata["published"] and not low <= value <= high:
             found.append(f"--{f.name} {value:g} is outside the usual range {low:g} to {high:g}")
     return found
+
+# %% ../nbs/00_config.ipynb #3c7eba64
+def repeated(
+    declared: dataclasses.Field,  # what `option` made, of the type tuple[str, ...]
+):  # a dataclass field
+    "The option that the command takes once for each entry of its list."
+    return field(default=declared.default, metadata={**declared.metadata, "repeated": True})
+
+
+def as_in_a_run(
+    name: str,  # of an option of `Config`
+) -> dataclasses.Field:
+    "An option of a run, with its default and its help, for the options of another command."
+    declared = next(f for f in dataclasses.fields(Config) if f.name == name)
+    return field(default=declared.default, metadata=declared.metadata)
 
 # %% ../nbs/00_config.ipynb #3f762397
 def _switch(value: Any, name: str) -> bool:
