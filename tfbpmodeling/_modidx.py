@@ -683,6 +683,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'tfbpmodeling.cli.console_log': ('cli.html#console_log', 'tfbpmodeling/cli.py'),
                                   'tfbpmodeling.cli.main': ('cli.html#main', 'tfbpmodeling/cli.py'),
                                   'tfbpmodeling.cli.make_parser': ('cli.html#make_parser', 'tfbpmodeling/cli.py'),
+                                  'tfbpmodeling.cli.names_that_fit': ('cli.html#names_that_fit', 'tfbpmodeling/cli.py'),
                                   'tfbpmodeling.cli.options_class': ('cli.html#options_class', 'tfbpmodeling/cli.py'),
                                   'tfbpmodeling.cli.options_from': ('cli.html#options_from', 'tfbpmodeling/cli.py'),
                                   'tfbpmodeling.cli.parse': ('cli.html#parse', 'tfbpmodeling/cli.py'),

@@ -23,9 +23,9 @@ from .config import BatchConfig, Config, InputError, did_you_mean, listed, one_o
 
 # %% auto #0
 __all__ = ['GROUPS', 'DASHED', 'COMMANDS', 'ON_TABLES', 'A_RUN', 'SIMULATED', 'add_options', 'options_from', 'Parser', 'Command',
-           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'console_log', 'command_run',
-           'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare', 'command_notebook',
-           'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
+           'command', 'options_class', 'make_parser', 'split_command', 'parse', 'main', 'names_that_fit', 'console_log',
+           'command_run', 'print_results', 'command_batch', 'command_check', 'command_report', 'command_compare',
+           'command_notebook', 'command_evidence', 'command_motif_activity', 'command_simulate', 'command_calibrate',
            'command_activity_study', 'command_motif_scores', 'command_tfbs', 'command_tfbs_scores', 'DemoConfig',
            'command_demo', 'completion_script', 'command_completion']
 
@@ -235,6 +235,17 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger("tfbpmodeling").debug("traceback", exc_info=True)
         print("\n".join([f"tfbpmodeling: failed: {type(e).__name__}: {e}", *getattr(e, "__notes__", ())]), file=sys.stderr)
         return 1
+
+
+@contextmanager
+def names_that_fit() -> Iterator[None]:
+    "A name that is too long for the file system is the user's mistake."
+    try:
+        yield
+    except OSError as e:
+        if e.errno != errno.ENAMETOOLONG:
+            raise
+        raise InputError(f"{e.filename} is too long a name for a file or a folder: choose a shorter one") from None
 
 # %% ../nbs/23_cli.ipynb #ef1f4da3
 @contextmanager
