@@ -9,10 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-import hostile
 import numpy as np
 import pandas as pd
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # it also runs as a program of its own, with Python's safe path
+import hostile
 
 from tfbpmodeling.config import InputError
 from tfbpmodeling.safe_pickle import PICKLE_TYPES, read_notes, safe_unpickle

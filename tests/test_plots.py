@@ -212,7 +212,7 @@ def test_shown():
 def test_term_namer():
     rng = np.random.RandomState(0)
     x = pd.DataFrame(rng.rand(50, 2), columns=["Y1", "Y2"], index=[f"G{i}" for i in range(50)])
-    data = make_modeling_data(x[["Y1"]], x, "Y1", gene_names={"Y1": "YAP1"})
+    data = make_modeling_data(x[["Y1"]] ** 2 + x[["Y2"]].to_numpy(), x, "Y1", gene_names={"Y1": "YAP1"})
     label = figures.term_namer(data)
     assert [label(t) for t in ("Y1:Y2", "Y1", "I(Y1 ** 2)", "I(Y2 ** 3)", "row_max", "unknown")] == [
         "YAP1:Y2", "YAP1", "I(YAP1 ** 2)", "I(Y2 ** 3)", "row_max", "unknown"]  # fmt: skip
@@ -234,7 +234,7 @@ def test_odd_draws(kind, tmp_path):
     results = results_of(DRAWS[kind])
     design_terms = results.terms[:3]
     x = pd.DataFrame(np.arange(60.0).reshape(20, 3), columns=list("PQR"), index=[f"G{i}" for i in range(20)])
-    data = make_modeling_data(x[["P"]], x, "P")
+    data = make_modeling_data(np.sqrt(x[["P"]]), x, "P")
     made = [
         plots.kept_coefficients(results).figure,
         plots.kept_coefficients(results, results).figure,
