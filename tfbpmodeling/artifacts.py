@@ -323,10 +323,11 @@ def write_significance(folder: Path, result: RunResult) -> None:
 
 
 def write_error_rates(folder: Path, result: RunResult) -> None:
-    "inference/{method}.csv and null_permutations.csv, where the options ask for them."
+    "inference/ (one table, and those of the method itself) and null_permutations.csv, where the options ask for them."
     if result.inference is not None:
         (folder / "inference").mkdir()
-        write_rows(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
+        for name, table in ({result.inference.method: result.inference.table} | result.inference.tables).items():
+            write_rows(folder / "inference" / f"{name}.csv", table)
     if result.null is not None:
         write_rows(folder / "null_permutations.csv", result.null.table)
 
@@ -535,7 +536,8 @@ def _read_error_rates(folder: Path, facts: dict) -> tuple[Inference | None, Null
     inference = null = None
     if i := facts.get("inference"):
         table = read_rows(folder / "inference" / f"{i['method']}.csv", text=(*TEXT, "note"))
-        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"])
+        others = {p.stem: read_rows(p) for p in sorted((folder / "inference").glob("*.csv")) if p.stem != i["method"]}
+        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"], others)
     if "null_permutations" in facts:
         null = NullPermutations(read_rows(folder / "null_permutations.csv"))
     return inference, null

@@ -311,7 +311,9 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
 def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: str) -> FactorTables:
     storage = Storage(shared, config.save_bootstrap_indices, factor.fingerprint)
     names = shown_names(factor.response_file, factor.predictors_file)
-    return FactorTables(factor.name, factor.response, factor.predictors, Origin(*names, sources.inputs_of(factor, config), storage))
+    return FactorTables(
+        factor.name, factor.response, factor.predictors, Origin(*names, sources.inputs_of(factor, config), storage), factor.responses
+    )
 
 
 def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from scipy.stats import t as student_t
 from .config import N_FOLDS, Config, InputError
 from .design_matrix import all_data_terms, interactor_of, make_design, term_values
@@ -17,11 +18,11 @@ from .least_squares import NOT_ITS_OWN, ONE_GENE, hc3_fit, without
 from .modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['COLUMNS', 'GENES_PER_TERM', 'GAMMA_MIN', 'METHODS', 'smooth_curve', 'InferenceDesign', 'inference_design',
+__all__ = ['COLUMNS', 'GENES_PER_TERM', 'GAMMA_MIN', 'METHODS', 'OF_WINGS', 'smooth_curve', 'InferenceDesign', 'inference_design',
            'Inference', 'adjusted_p_values', 'p_values', 'require_many_genes', 'robust_ols', 'aggregated_p_values',
            'lasso_choice', 'multi_split', 'unlikely_bound', 'first_to_enter', 'stability', 'knockoff_columns',
-           'knockoff_statistics', 'knockoff_q', 'require_knockoffs', 'knockoff', 'Method', 'infer', 'check_inference',
-           'run_inference']
+           'knockoff_statistics', 'knockoff_q', 'require_knockoffs', 'knockoff', 'Method', 'judge_of', 'infer',
+           'check_inference', 'run_inference']
 
 # %% ../nbs/09_inference.ipynb #bcab925e
 def smooth_curve(
@@ -48,6 +49,7 @@ class InferenceDesign:
     mains: np.ndarray  # (n_genes, n_terms) main effect of each other factor
     beside: np.ndarray  # (n_genes, k) intercept, curve of the pTF, predictors without an interactor, other terms of stage 2
     y: np.ndarray  # (n_genes,) response
+    data: ModelingData | None = None  # what it was made from; the methods of a wing make their own design
 
     @property
     def nuisance(self) -> np.ndarray:
@@ -79,7 +81,8 @@ def inference_design(
     X = make_design(data, terms, config.bins, config.scale_by_std).X if terms else np.empty((data.n_genes, 0))
     curve = smooth_curve(data.binding.to_numpy())
     beside = np.column_stack([np.ones(data.n_genes), curve, term_values(data.predictors, (*left, *more))])
-    return InferenceDesign(terms, variants, X, term_values(data.predictors, variants), beside, data.response.to_numpy(dtype=float))
+    y = data.response.to_numpy(dtype=float)
+    return InferenceDesign(terms, variants, X, term_values(data.predictors, variants), beside, y, data)
 
 # %% ../nbs/09_inference.ipynb #b20cc0bb
 COLUMNS = {  # column -> what it holds
@@ -106,6 +109,7 @@ class Inference:
     table: pd.DataFrame  # one row per interactor, columns COLUMNS
     promise: str  # what the method says, and what it does not
     facts: dict[str, float] = field(default_factory=dict)  # numbers that the promise rests on
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)  # further tables of the method itself, by name
 
     @property
     def selected(self) -> tuple[str, ...]:
@@ -374,7 +378,7 @@ def knockoff(design: InferenceDesign, q: float = 0.1, random_state: int = 0) -> 
 class Method:
     "A method with a stated error rate."
 
-    judge: Callable[[InferenceDesign, float, int], Inference]  # of a design, a nominal rate and a seed
+    judge: Callable[[InferenceDesign, float, int], Inference] | str  # of a design, a nominal rate and a seed; or where that function is
     promise: str  # in words, with q the nominal rate
     needs: str  # what has to be true of the data
     source: str  # paper
@@ -410,17 +414,35 @@ METHODS = {  # in addition to the published one, percentile
     ),
 }
 
+# %% ../nbs/09_inference.ipynb #ea61a3e4
+OF_WINGS = {  # one for each of WING_METHODS: judged with the methods of a wing
+    "evidence": Method(
+        "tfbpmodeling.evidence.evidence.judge_run",
+        "false discovery rate at most q, by theory and by permutations that keep all that the pTF does by itself",
+        "five genes for each pair that both factors bind",
+        "Wang, Sarkar, Carbonetto and Stephens 2020; Benjamini and Hochberg 1995",
+    ),
+}
+
+
+def judge_of(method: Method) -> Callable[[InferenceDesign, float, int], Inference]:
+    "The function that judges, imported now where the record names its place."
+    if callable(method.judge):
+        return method.judge
+    module, _, name = method.judge.rpartition(".")
+    return getattr(import_module(module), name)
+
 # %% ../nbs/09_inference.ipynb #9bf37b1a
 def infer(
     design: InferenceDesign,
-    method: str,  # a key of METHODS
+    method: str,  # a key of METHODS or OF_WINGS
     q: float = 0.1,  # nominal rate
     random_state: int = 0,  # seed of halves and knockoffs
 ) -> Inference:
     "Judge every interactor by one method. InputError where the data do not allow it."
     if not design.terms:
         return _result(design, method, q, "There is no interactor to judge.", {}, selected=np.zeros(0, dtype=bool))
-    return METHODS[method].judge(design, q, random_state)
+    return judge_of((METHODS | OF_WINGS)[method])(design, q, random_state)
 
 
 def check_inference(data: ModelingData, config: Config) -> None:

@@ -451,6 +451,7 @@ class ModelingData:
     gene_names: dict[str, str]  # id -> name for display; may be empty
     transform: str  # the transform that was applied to the predictors
     storage: Storage = Storage()
+    responses: pd.DataFrame | None = None  # the whole response table, as it was given, where it is known
 
     genes = property(lambda self: self.response.index, doc="Gene ids (pd.Index), sorted as text.")
     n_genes = property(lambda self: len(self.response), doc="Number of genes.")
@@ -567,7 +568,9 @@ def make_modeling_data(
     genes, dropped["missing values"] = without_gaps({names[0]: y.to_frame(), names[1]: x}, genes, missing)
     y, x, notes = checked_values(y.loc[genes], x.loc[genes], perturbed_tf, transform, names)
     few = (f"only {len(genes)} genes are left: results from 100 genes or fewer are unstable",) if len(genes) <= 100 else ()
-    record = dict(inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform)
+    record = dict(
+        inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform, responses=response
+    )
     return ModelingData(perturbed_tf, str(y.name), y, x, dropped, tuple(map(one_line, (*notes, *lost, *few))), **record)
 
 # %% ../nbs/02_modeling_data.ipynb #24c94215
@@ -625,6 +628,9 @@ class FactorTables:
     response: pd.DataFrame  # (genes, 1) in the file's order
     predictors: pd.DataFrame  # (genes, n_predictors) in the file's order; the same object for all factors that share it
     origin: Origin
+    responses: pd.DataFrame | None = (
+        None  # the table that the response is a column of, shared in the same way; None where nobody asks for it
+    )
 
 
 def store_tables(
@@ -633,15 +639,16 @@ def store_tables(
     blacklist: Iterable[str] = (),
     gene_names: Mapping[str, str] | None = None,
 ) -> None:
-    "Write tables for `load_modeling_data`; predictors that factors share are written once."
+    "Write tables for `load_modeling_data`; tables that factors share are written once."
     folder.mkdir(parents=True)
     known, files = {}, {}
     for i, factor in enumerate(factors):
-        if id(factor.predictors) not in files:
-            files[id(factor.predictors)] = f"predictors_{i}.parquet"
-            factor.predictors.to_parquet(folder / files[id(factor.predictors)])
+        for what, table in (("predictors", factor.predictors), ("responses", factor.responses)):
+            if table is not None and id(table) not in files:
+                files[id(table)] = f"{what}_{i}.parquet"
+                table.to_parquet(folder / files[id(table)])
         factor.response.to_parquet(folder / f"response_{i}.parquet")
-        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)])
+        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)], responses=files.get(id(factor.responses)))
         known[factor.perturbed_tf] = places | dict(origin=dataclasses.asdict(factor.origin))
     facts = dict(blacklist=list(blacklist), gene_names=dict(gene_names or {}), factors=known)
     (folder / "tables.json").write_text(json.dumps(facts), encoding="utf-8")
@@ -655,8 +662,10 @@ def _load_stored(config: Config, folder: Path) -> ModelingData:
     inputs = tuple(InputFile(**i) for i in kept["inputs"])
     origin = Origin(kept["response"], kept["predictors"], inputs, Storage(**kept["storage"]))
     tables = pd.read_parquet(folder / factor["response"]), _stored_predictors(folder / factor["predictors"])
+    responses = _stored_responses(folder / factor["responses"]) if factor["responses"] else None
     how = dict(missing=config.missing, transform=config.transform_predictors, origin=origin)
-    return make_modeling_data(*tables, config.perturbed_tf, blacklist=facts["blacklist"], gene_names=facts["gene_names"], **how)
+    data = make_modeling_data(*tables, config.perturbed_tf, blacklist=facts["blacklist"], gene_names=facts["gene_names"], **how)
+    return dataclasses.replace(data, responses=responses)
 
 
 @functools.lru_cache(maxsize=1)
@@ -666,4 +675,9 @@ def _stored_facts(path: Path) -> dict:
 
 @functools.lru_cache(maxsize=1)
 def _stored_predictors(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _stored_responses(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)

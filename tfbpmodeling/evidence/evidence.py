@@ -6,22 +6,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from ..config import InputError
+from ..config import InputError, listed
 from .interactions import benjamini_hochberg, empirical_q, two_level, weighted_p
 from .one_factor import Judged, explain, factor_data, judge, set_genes
 from .permutation import permutation_keys
 from .single_effects import FOUND
+from ..inference import COLUMNS, Inference, InferenceDesign
+from ..modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['PUSHES', 'THRESHOLDS', 'COMMON_SHARE', 'COMMON_LEAST', 'EvidenceResult', 'push_signs', 'with_rates', 'chance_table',
-           'with_common', 'kinds', 'evidence']
+__all__ = ['PUSHES', 'THRESHOLDS', 'COMMON_SHARE', 'COMMON_LEAST', 'RUN_PERMUTATIONS', 'EXPERIMENT', 'UNTESTED', 'EvidenceResult',
+           'push_signs', 'with_rates', 'chance_table', 'with_common', 'kinds', 'evidence', 'experiment_of',
+           'only_pairs', 'evidence_of_run', 'judge_run']
 
 # %% ../../nbs/evidence/55_evidence.ipynb #e4e0108f
 @dataclass(frozen=True, repr=False)
@@ -154,7 +157,7 @@ def with_common(sets: pd.DataFrame, n_factors: int) -> pd.DataFrame:
     "Whether each set's lead acts in a large share of all perturbations."
     times = sets.groupby("lead")["perturbed_tf"].nunique() if len(sets) else pd.Series(dtype=int)
     common = times[(times >= COMMON_LEAST) & (times >= COMMON_SHARE * n_factors)].index
-    return sets.assign(common_programme=sets["lead"].isin(common)) if len(sets) else sets
+    return sets.assign(common_programme=sets["lead"].isin(common) if len(sets) else False)
 
 
 def kinds(pairs: pd.DataFrame, members: Mapping[str, set[str]]) -> np.ndarray:
@@ -199,13 +202,15 @@ def _facts(names: Sequence[str], judged: Mapping[str, Judged], table: pd.DataFra
 
 
 def _together(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    "One table of several, empty ones left out."
+    "One table of several, empty ones left out; of empty ones alone the headings."
     filled = [t for t in tables if len(t)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame()
+    return pd.concat(filled, ignore_index=True) if filled else next(iter(tables), pd.DataFrame())
 
 # %% ../../nbs/evidence/55_evidence.ipynb #0af2276f
-def _assembled(experiments, binding, rates, judged, pairs, chance) -> EvidenceResult:
+def _assembled(experiments, binding, rates, judged, permutations: int) -> EvidenceResult:
     signs, q, names = rates
+    pairs, chance = _all_pairs(judged, permutations)
+    pairs = with_rates(pairs, chance, q)
     found = pairs[pairs["selected"]]
     told = [_explain_one(name, experiments, binding, judged, found, signs) for name in judged]
     table = pairs.assign(top5_share=np.nan, stands_without_top_gene=False, group=0, lead=False)
@@ -240,10 +245,79 @@ def evidence(
     "Interactions beside main effects over all factors and experiments, judged by joint stratified permutations."
     names = _factors(experiments, binding, perturbed_tfs)
     signs = push_signs(experiments, push)
-    genes = sorted(set(binding.index) & set().union(*(t.index for t in experiments.values())))
-    keys = pd.DataFrame(permutation_keys(len(genes), permutations, random_state).T, index=genes)
+    keys = _gene_keys(experiments, binding, permutations, random_state)
     judged = _over_factors(_judge_one, names, n_cpus, experiments, binding, keys, signs)
     judged = {name: j for name, j in zip(names, judged) if j is not None}
-    pairs, chance = _all_pairs(judged, permutations)
-    pairs = with_rates(pairs, chance, q)
-    return _assembled(experiments, binding, (signs, q, names), judged, pairs, chance)
+    return _assembled(experiments, binding, (signs, q, names), judged, permutations)
+
+
+def _gene_keys(experiments, binding: pd.DataFrame, permutations: int, random_state: int) -> pd.DataFrame:  # (n_genes, permutations)
+    genes = sorted(set(binding.index) & set().union(*(t.index for t in experiments.values())))
+    return pd.DataFrame(permutation_keys(len(genes), permutations, random_state).T, index=genes)
+
+# %% ../../nbs/evidence/55_evidence.ipynb #67c9e033
+RUN_PERMUTATIONS = (20, 1000)  # at least, at most
+EXPERIMENT = "response"  # what the tables of a run call its experiment
+UNTESTED = "too few genes bound by both, or nothing of the product is left beside its main effect"
+
+
+def experiment_of(data: ModelingData) -> pd.DataFrame:  # (any genes, the pTF and whatever else the table holds)
+    "The response of a run beside the other columns of its table."
+    known = pd.DataFrame(index=data.genes) if data.responses is None else data.responses.select_dtypes("number")
+    others = known.drop(columns=[data.response_column, data.perturbed_tf], errors="ignore").replace([np.inf, -np.inf], np.nan)
+    return others.assign(**{data.perturbed_tf: data.response})
+
+
+def only_pairs(judged: Judged, factors: Sequence[str]) -> Judged:
+    "Without the pairs of all other factors."
+    at = judged.pairs["factor"].isin(factors).to_numpy(dtype=bool)
+    return replace(judged, pairs=judged.pairs[at].reset_index(drop=True), chance=judged.chance[at])
+
+
+def evidence_of_run(
+    data: ModelingData,
+    factors: Sequence[str],  # those that may interact
+    q: float = 0.1,
+    random_state: int = 42,
+) -> EvidenceResult:
+    "The evidence of one run of the main job."
+    ptf, experiments = data.perturbed_tf, {EXPERIMENT: experiment_of(data)}
+    n = int(np.clip(np.ceil(2 / q), *RUN_PERMUTATIONS))  # so many that a single pair may reach the rate
+    keys = _gene_keys(experiments, data.predictors, n, random_state)
+    (judged,) = _over_factors(_judge_one, [ptf], 1, experiments, data.predictors, keys, None)
+    known = {} if judged is None else {ptf: only_pairs(judged, factors)}
+    return _assembled(experiments, data.predictors, (None, q, [ptf]), known, n)
+
+# %% ../../nbs/evidence/55_evidence.ipynb #a7f0c538
+def judge_run(design: InferenceDesign, q: float = 0.1, random_state: int = 0) -> Inference:
+    "The method `evidence` of `--inference`."
+    if design.data is None:
+        raise InputError("evidence needs the tables that a design was made from: make it with inference_design")
+    result = evidence_of_run(design.data, design.variants, q, random_state)
+    found = result.interactions.set_index("factor").reindex(list(design.variants))
+    tested = found["p"].notna().to_numpy()
+    given = dict(term=list(design.terms), variant=list(design.variants), p=found["p"].to_numpy(), q=found["q"].to_numpy())
+    given |= dict(estimate=found[f"effect_{EXPERIMENT}"].to_numpy(), se=found[f"se_{EXPERIMENT}"].to_numpy())
+    given |= dict(selected=(found["q"] <= q).to_numpy(), note=np.where(tested, "", UNTESTED))
+    table = pd.DataFrame({c: given.get(c, np.full(len(design.terms), np.nan)) for c in COLUMNS})
+    facts = {name: value for name, value in result.facts.items() if name.startswith("n_") or name.endswith("by_chance")}
+    columns = experiment_of(design.data).shape[1] - 1
+    facts |= dict(genes=design.data.n_genes, other_response_columns=columns)
+    tables = dict(interactions=result.interactions, main_effects=result.main_effects)
+    return Inference("evidence", q, table, _promise(result, columns), facts, tables)
+
+
+def _promise(result: EvidenceResult, columns: int) -> str:
+    "What the list says, how often chance gives as much, and what stands beside the pairs."
+    f, q = result.facts, result.q
+    weights = (
+        f"genes weighted by their spread over {columns} other responses"
+        if columns > 1
+        else "all genes of equal weight (no other responses)"
+    )
+    mains = listed(m["members"].split(":")[0] for m in result.main_effects.to_dict("records"))
+    return (
+        f"Of the selected interactors at most {100 * q:g} % are false on average, by theory and by {f['n_permutations']} permutations of the response among genes that the perturbed TF "
+        f"binds alike; in these the same rule selects {f['selected_by_chance']:.2g} on average. Coefficients are effects at the median product of the two bindings, {weights}. "
+        f"Main effects of other factors that stand beside the pairs: {mains or 'none was found'}."
+    )

@@ -17,9 +17,9 @@ from ..inference import adjusted_p_values, smooth_curve
 from ..least_squares import span
 
 # %% auto #0
-__all__ = ['ENOUGH_FOR_CURVE', 'CURVE_KNOTS', 'LEAST_LEFT', 'FEWEST_DOUBLY_BOUND', 'MOST_WEIGHT', 'own_effect', 'PairDesign',
-           'pair_design', 'estimates', 'stratum_errors', 'scores', 'combined', 'partial_conjunction', 'weighted_p',
-           'benjamini_hochberg', 'two_level', 'empirical_q']
+__all__ = ['ENOUGH_FOR_CURVE', 'CURVE_KNOTS', 'PRIOR_GENES', 'LEAST_LEFT', 'FEWEST_DOUBLY_BOUND', 'MOST_WEIGHT', 'own_effect',
+           'noise_levels', 'PairDesign', 'pair_design', 'estimates', 'stratum_errors', 'scores', 'combined',
+           'partial_conjunction', 'weighted_p', 'benjamini_hochberg', 'two_level', 'empirical_q']
 
 # %% ../../nbs/evidence/53_interactions.ipynb #b81e35cd
 ENOUGH_FOR_CURVE = 50  # bound genes from which the pTF's effect is a spline, else p and p²
@@ -28,11 +28,31 @@ CURVE_KNOTS = 3  # within the bound genes
 
 def own_effect(
     binding: np.ndarray,  # (n,) of the pTF
+    noise: np.ndarray | float = 1.0,  # (n,) of the genes, by which rows are divided
 ) -> np.ndarray:  # (n, k) orthonormal; the intercept is among what it spans
     "Columns for whatever the pTF's binding does by itself."
     bound = int((binding > binding.min()).sum())
     curve = smooth_curve(binding, CURVE_KNOTS) if bound >= ENOUGH_FOR_CURVE else np.column_stack([binding, binding**2])
-    return span(np.column_stack([np.ones(len(binding)), curve]))
+    return span(np.column_stack([np.ones(len(binding)), curve]) / np.reshape(noise, (-1, 1)))
+
+# %% ../../nbs/evidence/53_interactions.ipynb #8525fbc6
+PRIOR_GENES = 20  # that the overall noise counts for in each stratum
+
+
+def noise_levels(
+    response: np.ndarray,  # (n,)
+    strata: np.ndarray,  # (n,) labels
+) -> np.ndarray:  # (n,) of root mean square about 1; no permutation within strata changes it
+    "Standard deviation of the response within each gene's stratum, drawn towards that of all."
+    labels = np.unique(strata, return_inverse=True)[1]
+    n = np.bincount(labels)
+    left = response - (np.bincount(labels, response) / n)[labels]
+    squares = np.bincount(labels, left**2)
+    overall = squares.sum() / max(len(response) - len(n), 1)
+    if not overall > 0:
+        return np.ones(len(response))
+    variance = (squares + PRIOR_GENES * overall) / (np.maximum(n - 1, 0) + PRIOR_GENES)
+    return np.sqrt(variance / overall)[labels]
 
 # %% ../../nbs/evidence/53_interactions.ipynb #d6acad13
 LEAST_LEFT = 0.02  # share of a product that has to be left beside its main effect

@@ -17,6 +17,7 @@ from tfbpmodeling.evidence.interactions import (
     PairDesign,
     combined,
     estimates,
+    noise_levels,
     own_effect,
     pair_design,
     partial_conjunction,
@@ -72,36 +73,43 @@ def factor_data(
 # %% ../../nbs/evidence/54_one_factor.ipynb #816b870c
 @dataclass(frozen=True)
 class Measured:
-    "One experiment of one factor: its genes, its columns, and the responses, permuted ones behind the real one."
+    "One experiment of one factor: its genes and responses, permuted ones behind the real one."
 
     at: np.ndarray  # (n_k,) genes of the factor's data
-    basis: np.ndarray  # (n_k, k) the pTF's own effect
-    columns: Columns  # candidates for main effects
+    basis: np.ndarray  # (n_k, k) the pTF's own effect, orthonormal
     responses: np.ndarray  # (n_k, 1 + B) own effect projected out
+    columns: Columns  # candidates for main effects, rows divided by the noise of the gene's stratum
+    scaled: np.ndarray  # (n_k, 1 + B) responses divided in the same way, own effect projected out
 
 
 def measured(data: FactorData, orders: np.ndarray) -> list[Measured]:  # orders (B, n)
-    "The experiments of a factor; equal sets of genes share their columns."
-    out: list[Measured] = []
+    "The experiments of a factor."
+    out = []
     for k in range(len(data.experiments)):
-        at = data.rows(k)
-        same = next((m for m in out if np.array_equal(m.at, at)), None)
-        basis = same.basis if same else own_effect(data.binding[at])
-        columns = same.columns if same else columns_without(data.others[at], basis)
-        y = data.responses[:, k]
-        both = np.column_stack([y[at], y[orders][:, at].T]) if len(orders) else y[at, None]
-        out.append(Measured(at, basis, columns, both - basis @ (basis.T @ both)))
+        at, y = data.rows(k), data.responses[:, k]
+        noise = noise_levels(y[at], data.strata[at])
+        basis, scaled = own_effect(data.binding[at]), own_effect(data.binding[at], noise)
+        both = np.column_stack([y[at], y[orders][:, at].T])
+        loud, columns = both / noise[:, None], columns_without(data.others[at] / noise[:, None], scaled)
+        out.append(Measured(at, basis, both - basis @ (basis.T @ both), columns, loud - scaled @ (scaled.T @ loud)))
     return out
 
 
 def main_effects(parts: Sequence[Measured], b: int) -> list[SingleEffect]:  # b: 0 real, else a permutation
     "Main effects of other factors on one (permuted) response."
-    return robust_effects([m.columns for m in parts], [m.responses[:, b] for m in parts])
+    return robust_effects([m.columns for m in parts], [m.scaled[:, b] for m in parts])
 
 # %% ../../nbs/evidence/54_one_factor.ipynb #753c344c
-def with_effects(part: Measured, effects: Sequence[SingleEffect], k: int) -> np.ndarray:  # (n_k, any) orthonormal
+def with_effects(
+    data: FactorData,
+    part: Measured,
+    effects: Sequence[SingleEffect],
+    k: int,  # which experiment
+) -> np.ndarray:  # (n_k, any) orthonormal
     "The pTF's own effect and one column for each main effect found."
-    fits = [part.columns.X @ (e.probability * e.mean[k]) for e in effects]
+    scale = part.columns.scale
+    per_unit = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale > 0)
+    fits = [data.others[part.at] @ (e.probability * e.mean[k] * per_unit) for e in effects]
     fits = [f for f in fits if np.any(f)]
     return span(np.column_stack([part.basis, *(f / np.linalg.norm(f) for f in fits)])) if fits else part.basis
 
@@ -120,8 +128,8 @@ def pair_scores(
     "z of each product in each experiment, for the responses with these numbers."
     designs, z = [], np.full((len(parts), len(pairs), len(which)), np.nan)
     for k, part in enumerate(parts):
-        basis = with_effects(part, effects, k)
-        before = next((d for d, q in zip(designs, parts) if not effects and q.columns is part.columns), None)
+        basis = with_effects(data, part, effects, k)
+        before = next((d for d, q in zip(designs, parts) if not effects and np.array_equal(q.at, part.at)), None)
         design = before or pair_design(data.binding[part.at], data.others[np.ix_(part.at, pairs)], basis)
         y = part.responses[:, which]
         strata = np.unique(data.strata[part.at], return_inverse=True)[1]
@@ -166,7 +174,8 @@ def _set_table(data: FactorData, parts: Sequence[Measured], effects: Sequence[Si
             row[f"effect_{experiment}"] = e.mean[k, lead] * unit
             row[f"sd_{experiment}"] = np.sqrt(e.variance[k, lead]) * unit
         rows.append(row)
-    return pd.DataFrame(rows)
+    per = [f"{what}_{experiment}" for experiment in data.experiments for what in ("effect", "sd")]
+    return pd.DataFrame(rows, columns=["perturbed_tf", "set", "lead", "members", "log_bf", "size", *per])
 
 # %% ../../nbs/evidence/54_one_factor.ipynb #c9d48ee5
 def _by_chance(data, parts, pairs, counts, signs) -> tuple[np.ndarray, np.ndarray]:
@@ -187,7 +196,7 @@ def _promising(parts: Sequence[Measured]) -> list[int]:
     "Permutations for which one main effect may be found: the best column's largest Bayes factor passes."
     bound = 0.0
     for part in parts:
-        _, variance, z = column_evidence(part.columns, part.responses)
+        _, variance, z = column_evidence(part.columns, part.scaled)
         bound = bound + 0.5 * np.maximum(z**2 - 1 - np.log(np.maximum(z**2, 1)), 0)  # the largest that any prior gives
     return [b for b in range(1, parts[0].responses.shape[1]) if bound[:, b].max(initial=0) > FOUND]
 
@@ -312,7 +321,7 @@ def _without_top(data, parts, effects, pair: int, gene: int, signs) -> float:
     for k, part in enumerate(parts):
         keep = part.at != gene
         at = part.at[keep]
-        basis = span(np.column_stack([own_effect(data.binding[at]), with_effects(part, effects, k)[keep]]))
+        basis = span(np.column_stack([own_effect(data.binding[at]), with_effects(data, part, effects, k)[keep]]))
         design = pair_design(data.binding[at], data.others[np.ix_(at, [pair])], basis)
         y = data.responses[at, k]
         strata = np.unique(data.strata[at], return_inverse=True)[1]
@@ -378,7 +387,7 @@ def set_genes(data: FactorData, effects: Sequence[SingleEffect]) -> pd.DataFrame
     for number, e in enumerate(effects, 1):
         lead, total = int(e.probability.argmax()), np.zeros(len(data.genes))
         for k, part in enumerate(parts):
-            given = contributions(part.columns.X[:, lead], part.responses[:, 0])
+            given = contributions(part.columns.X[:, lead], part.scaled[:, 0])
             total[part.at] += given * abs(e.mean[k, lead]) / max(np.sqrt(e.variance[k, lead]), 1e-300) / max(given.sum(), 1e-300)
         rows = _gene_rows(data, lead, data.factors[lead], number, total)
         tables.append(rows.assign(kind="main effect"))

@@ -12,9 +12,10 @@ import numpy as np
 from scipy.special import logsumexp, ndtri, stdtr
 
 # %% auto #0
-__all__ = ['NOTHING_LEFT', 'LEAST_VARIANCE', 'STEPS', 'FOUND', 'MOST_EFFECTS', 'TOLERANCE', 'ROUNDS', 'Columns',
-           'columns_without', 'z_of_t', 'column_evidence', 'log_bayes_factor', 'prior_variances', 'SingleEffect',
-           'single_effect', 'uniform_prior', 'robust_effects']
+__all__ = ['NOTHING_LEFT', 'LEAST_VARIANCE', 'STEPS', 'FINER', 'CLOSELY', 'FOUND', 'MOST_EFFECTS', 'TOLERANCE', 'ROUNDS',
+           'SETTLED', 'MOST_ROUNDS', 'Columns', 'columns_without', 'z_of_t', 'column_evidence', 'log_bayes_factor',
+           'prior_variances', 'SingleEffect', 'single_effect', 'uniform_prior', 'robust_effects', 'ClassicalEffects',
+           'classical_effects']
 
 # %% ../../nbs/evidence/52_single_effects.ipynb #bde70de7
 NOTHING_LEFT = 1e-6  # share of a column's variance, below which the curve of the pTF makes it up
@@ -92,9 +93,10 @@ def log_bayes_factor(variance: np.ndarray, z: np.ndarray, prior: np.ndarray) -> 
 
 # %% ../../nbs/evidence/52_single_effects.ipynb #b3fda2d6
 STEPS = np.linspace(np.log(1e-2), np.log(1e4), 28)  # log of prior / median variance
+FINER = 3  # times that the best step is looked at five times as closely
 
 
-def _best_prior(variance: np.ndarray, z: np.ndarray, others: np.ndarray, usable: np.ndarray) -> float:
+def _best_prior(variance: np.ndarray, z: np.ndarray, others: np.ndarray, usable: np.ndarray, finer: int = FINER) -> float:
     "The prior variance of one experiment that makes its columns' mean Bayes factor largest, beside log evidence of the other experiments; 0 allowed."
     middle = np.median(variance[usable])
     s, z, rest = variance[usable], z[usable], others[usable]
@@ -103,7 +105,7 @@ def _best_prior(variance: np.ndarray, z: np.ndarray, others: np.ndarray, usable:
         return logsumexp(log_bayes_factor(s, z, middle * np.exp(steps)[:, None]) + rest, axis=1)
 
     steps, width = STEPS, STEPS[1] - STEPS[0]
-    for _ in range(3):  # finer and finer around the best
+    for _ in range(finer):  # finer and finer around the best
         values = total(steps)
         best, width = steps[values.argmax()], width / 5
         steps = best + width * np.arange(-5, 6)
@@ -114,13 +116,14 @@ def prior_variances(
     evidence: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],  # for each experiment estimate, variance, z
     usable: Sequence[np.ndarray],  # for each experiment (m,)
     log_prior: np.ndarray,  # (m,) of each column
+    finer: int = FINER,
 ) -> tuple[np.ndarray, np.ndarray]:  # prior variances (K,), log Bayes factors (K, m)
     "Prior variance of a single effect in each experiment, by maximum of the evidence, one experiment after the other."
     prior, bayes = np.zeros(len(evidence)), np.zeros((len(evidence), len(log_prior)))
     for _ in range(1 if len(evidence) == 1 else 3):
         for k, (_, variance, z) in enumerate(evidence):
             others = bayes.sum(axis=0) - bayes[k] + log_prior
-            prior[k] = _best_prior(variance, z, others, usable[k]) if usable[k].any() else 0.0
+            prior[k] = _best_prior(variance, z, others, usable[k], finer) if usable[k].any() else 0.0
             bayes[k] = np.where(usable[k], log_bayes_factor(variance, z, prior[k]), 0.0)
     return prior, bayes
 
@@ -148,6 +151,9 @@ class SingleEffect:
         return order[self.probability[order] >= last * (1 - 1e-6)]
 
 
+CLOSELY = 8  # in the classical mode, whose bound then never falls by more than rounding
+
+
 def single_effect(
     columns: Sequence[Columns],  # one for each experiment, the same candidates
     residuals: Sequence[np.ndarray],  # (n_k,) each
@@ -158,7 +164,7 @@ def single_effect(
     robust = noise is None
     variances = [1.0] * len(columns) if noise is None else noise
     evidence = [column_evidence(c, r, robust, s) for c, r, s in zip(columns, residuals, variances)]
-    prior, bayes = prior_variances(evidence, [c.usable for c in columns], log_prior)
+    prior, bayes = prior_variances(evidence, [c.usable for c in columns], log_prior, FINER if robust else CLOSELY)
     total = bayes.sum(axis=0) + log_prior
     log_bf = float(logsumexp(total))
     shrink = [v / (v + variance) for v, (_, variance, _) in zip(prior, evidence)]
@@ -215,3 +221,65 @@ def robust_effects(
             effects = kept
             break
     return sorted(effects, key=lambda e: -e.log_bf)
+
+# %% ../../nbs/evidence/52_single_effects.ipynb #4b12ca99
+@dataclass(frozen=True)
+class ClassicalEffects:
+    "Sum of single effects with one noise level for each experiment."
+
+    effects: tuple[SingleEffect, ...]
+    noise: np.ndarray  # (K,) variances
+    bound: np.ndarray  # (n_rounds,) evidence lower bound after each round
+
+    @property
+    def inclusion(self) -> np.ndarray:
+        "Probability (m,) that some effect is this column's; an effect of prior variance 0 is none."
+        acting = [1 - e.probability for e in self.effects if e.prior.any()]
+        return 1 - np.prod(acting, axis=0) if acting else np.zeros(len(self.effects[0].probability))
+
+
+def _squares(effect: SingleEffect, columns: Sequence[Columns]) -> np.ndarray:  # (K,)
+    "Expected square of an effect's part of each response."
+    return np.array([len(c.X) * (effect.probability @ (m**2 + v)) for c, m, v in zip(columns, effect.mean, effect.variance)])
+
+
+def _left_over(columns, responses, effects: Sequence[SingleEffect]) -> np.ndarray:  # (K,)
+    "Expected sum of squares of what all effects together leave."
+    squares = np.sum([_squares(e, columns) for e in effects], axis=0)
+    for k, (c, y) in enumerate(zip(columns, responses)):
+        each = np.array([c.X @ (e.probability * e.mean[k]) for e in effects])
+        squares[k] += ((y - each.sum(axis=0)) ** 2).sum() - (each**2).sum()
+    return squares
+
+
+def _moved(effect: SingleEffect, columns, left: Sequence[np.ndarray], noise: np.ndarray) -> float:
+    "Kullback–Leibler divergence of one effect from its prior, when it was fitted to what is left."
+    fits = effect.fit(columns)
+    gain = sum((2 * r @ f - q) / (2 * s) for r, f, q, s in zip(left, fits, _squares(effect, columns), noise))
+    return float(gain - effect.log_bf)
+
+# %% ../../nbs/evidence/52_single_effects.ipynb #be33ea89
+SETTLED = 1e-6  # rise of the bound at which the classical mode stands still
+MOST_ROUNDS = 1000
+
+
+def classical_effects(
+    columns: Sequence[Columns],  # one for each experiment
+    responses: Sequence[np.ndarray],  # (n_k,) each, the nuisance projected out
+    n_effects: int = MOST_EFFECTS,
+) -> ClassicalEffects:
+    "Sum of a fixed number of single effects with estimated noise and prior variances (Wang and others 2020, algorithm 1)."
+    log_prior, n = uniform_prior(columns), np.array([len(y) for y in responses])
+    noise = np.array([y @ y / max(len(y) - 1, 1) for y in responses])
+    none = SingleEffect(np.exp(log_prior), *np.zeros((2, len(n), len(log_prior))), np.zeros(len(n)), 0.0)
+    effects, moved, bound = [none] * n_effects, np.zeros(n_effects), []
+    while len(bound) < MOST_ROUNDS and (len(bound) < 2 or bound[-1] - bound[-2] > SETTLED):
+        for i in range(n_effects):
+            others = [e.fit(columns) for j, e in enumerate(effects) if j != i]
+            left = [y - sum(f[k] for f in others) for k, y in enumerate(responses)]
+            effects[i] = single_effect(columns, left, log_prior, noise)
+            moved[i] = _moved(effects[i], columns, left, noise)
+        squares = _left_over(columns, responses, effects)
+        noise = squares / n
+        bound.append(float(-0.5 * (n * np.log(2 * np.pi * noise) + n).sum() - moved.sum()))
+    return ClassicalEffects(tuple(effects), noise, np.array(bound))
