@@ -13,7 +13,7 @@ from tfbpmodeling.batch import SUMMARY
 from tfbpmodeling.config import Config
 from tfbpmodeling.html import number
 from tfbpmodeling.modeling_data import make_modeling_data
-from tfbpmodeling.null_permutations import NullPermutations, null_seeds, permuted
+from tfbpmodeling.null_permutations import NullPermutations, binding_strata, null_seeds, permuted
 from tfbpmodeling.overview import chance_totals, write_overview
 from tfbpmodeling.report import chance_words, sureness_block
 from tfbpmodeling.workflow import assemble_result, make_plan, null_permutations, run
@@ -43,8 +43,8 @@ def asked(data):
 
 
 def test_genes_change_places_within_strata_only(data):
-    strata = make_plan(data, QUICK).design.strata
-    assert len(set(strata)) > 1
+    strata = binding_strata(data.binding.to_numpy())
+    assert list(np.unique(strata)) == [0, 1, 2, 3, 4]
     mixed = permuted(data, strata, 7)
     for label in set(strata):
         at = strata == label
@@ -54,9 +54,25 @@ def test_genes_change_places_within_strata_only(data):
     assert not mixed.response.equals(permuted(data, strata, 8).response)
 
 
+@pytest.mark.parametrize("n_bound, groups", [(0, 1), (1, 2), (11, 2), (12, 5), (400, 5)])
+def test_strata_are_the_unbound_genes_and_quantiles_of_the_bound_ones(n_bound, groups):
+    "Against ranks counted by hand; ties stay together, and another unit of binding changes nothing."
+    rng = np.random.default_rng(n_bound)
+    bound = rng.permutation(np.arange(500) < n_bound)
+    binding = np.where(bound, 1 + rng.random(500), 1.0)
+    strata = binding_strata(binding)
+    assert len(set(strata)) == groups and (strata[~bound] == 0).all() and (strata[bound] > 0).all()
+    rank = (binding[bound][:, None] > binding[bound]).sum(axis=1)
+    if groups == 5:
+        np.testing.assert_array_equal(strata[bound], 1 + np.minimum(np.ceil(rank / ((n_bound - 1) / 4) - 1).clip(0), 3))
+    np.testing.assert_array_equal(binding_strata(7 * binding - 3), strata)
+    tied = binding_strata(np.round(binding, 1))
+    assert all(len(set(tied[np.round(binding, 1) == v])) == 1 for v in set(np.round(binding, 1)))
+
+
 def test_the_counts_are_those_of_runs_on_permuted_data(data, asked):
     "Each row is a whole run of its own, started by hand."
-    strata = make_plan(data, QUICK).design.strata
+    strata = binding_strata(data.binding.to_numpy())
     for row in asked.null.table.itertuples():
         alone = run(dataclasses.replace(QUICK, random_state=row.seed), permuted(data, strata, row.seed), progress=False)
         assert (row.terms_kept_all_data, row.terms_kept_topn, row.survivors, row.selected) == tuple(

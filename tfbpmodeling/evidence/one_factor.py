@@ -23,9 +23,10 @@ from tfbpmodeling.evidence.interactions import (
     partial_conjunction,
     scores,
 )
-from .permutation import binding_strata, joint_strata, permuted_orders
+from .permutation import joint_strata, permuted_orders
 from .single_effects import FOUND, Columns, SingleEffect, column_evidence, columns_without, robust_effects
 from ..least_squares import span
+from ..null_permutations import binding_strata
 
 # %% auto #0
 __all__ = ['FOUND_AMONG', 'STILL', 'HANDFUL', 'MOST_GENES', 'FactorData', 'factor_data', 'Measured', 'measured', 'main_effects',

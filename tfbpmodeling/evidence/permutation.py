@@ -8,23 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 # %% auto #0
-__all__ = ['FEWEST_BOUND', 'BOUND_GROUPS', 'binding_strata', 'joint_strata', 'permutation_keys', 'permuted_orders']
-
-# %% ../../nbs/evidence/50_permutation.ipynb #b94926d0
-FEWEST_BOUND = 12  # bound genes, under which they are one stratum
-BOUND_GROUPS = 4  # quantile groups of the bound genes
-
-
-def binding_strata(
-    binding: np.ndarray,  # (n_genes,) of the pTF; its smallest value is "unbound"
-) -> np.ndarray:  # (n_genes,) 0: unbound; 1, 2, …: bound, weakest first
-    "Unbound genes, and bound genes in four quantile groups; fewer than twelve bound genes are one group."
-    bound = binding > binding.min()
-    labels = bound.astype(int)
-    if bound.sum() >= FEWEST_BOUND:
-        edges = np.quantile(binding[bound], np.arange(1, BOUND_GROUPS) / BOUND_GROUPS)
-        labels[bound] += np.searchsorted(edges, binding[bound], side="left")
-    return labels
+__all__ = ['joint_strata', 'permutation_keys', 'permuted_orders']
 
 # %% ../../nbs/evidence/50_permutation.ipynb #1dc38d28
 def joint_strata(
