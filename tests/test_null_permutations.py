@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 from examples import example_batch, files_of, small_tables, write_reports
 
-from tfbpmodeling.artifacts import read_findings, read_run, write_run
+from tfbpmodeling.artifacts import read_run, write_run
 from tfbpmodeling.batch import SUMMARY
+from tfbpmodeling.batch_tables import read_findings
 from tfbpmodeling.config import Config
 from tfbpmodeling.html import number
 from tfbpmodeling.modeling_data import make_modeling_data

@@ -20,24 +20,40 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from .bootstrap_model_results import BootstrapModelResults, bootstrap_indices
+from .bootstrap_model_results import BootstrapModelResults, EMPTY_STAGE, bootstrap_indices, stage_tables
 from .config import Config, InputError, TOPN_SEED_OFFSET
 from .design_matrix import make_design
 from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
-from .modeling_data import EXACT, InputFile, ModelingData, Storage, read_table, transform_predictors
-from .null_permutations import NullPermutations
+from .modeling_data import InputFile, ModelingData, Storage, input_file, transform_predictors
+from .null_permutations import NULL_COUNTS, NullPermutations
+from tfbpmodeling.safe_pickle import (
+    COUNT,
+    Damaged,
+    NONE,
+    NUMBER,
+    Stored,
+    SWITCHES,
+    TEXT,
+    Unreadable,
+    check_kinds,
+    fits,
+    json_text,
+    read_json,
+    read_rows,
+    signed,
+)
 from .workflow import BestModel, RunResult
 
 # %% auto #0
-__all__ = ['TEXT', 'EMPTY_STAGE', 'PACKAGES', 'NOTEBOOK_CHANGES', 'FINISHED', 'slug', 'run_name', 'run_path', 'settle',
-           'put_in_place', 'remove_stale', 'run_directory', 'write_json', 'json_text', 'replace_file', 'write_rows',
-           'read_rows', 'read_json', 'stage_tables', 'write_stage', 'write_best_model', 'write_significance',
-           'write_error_rates', 'write_indices', 'write_input_data', 'data_summary', 'versions', 'manifest',
-           'write_manifest', 'write_run', 'read_run', 'read_findings']
+__all__ = ['TRUTH', 'HASHED', 'PACKAGES', 'NOTEBOOK_CHANGES', 'RUN', 'SHARED', 'INPUT', 'slug', 'run_name', 'run_path', 'settle',
+           'remove', 'put_in_place', 'remove_stale', 'run_directory', 'write_json', 'replace_file', 'own_folder',
+           'write_rows', 'write_stage', 'write_best_model', 'write_significance', 'write_error_rates', 'write_indices',
+           'write_input_data', 'data_summary', 'file_hashes', 'versions', 'manifest', 'write_manifest', 'write_run',
+           'read_manifest', 'finished_run', 'read_run']
 
 # %% ../nbs/12_artifacts.ipynb #99b16bed
 def slug(
@@ -72,29 +88,60 @@ def settle(
 ) -> None:
     "Complete what an interrupted --overwrite began."
     new, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    if new.exists():
-        if target.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.rename(target, old)
-        os.rename(new, target)
-    if old.exists() and not target.exists():
-        os.rename(old, target)
-    shutil.rmtree(old, ignore_errors=True)
+    for link in (new, old):
+        if link.is_symlink():  # ours are folders
+            remove(link)
+    with suppress(FileNotFoundError):  # where another process settles it too
+        if new.exists():
+            if target.exists():
+                remove(old)
+                os.rename(target, old)
+            os.rename(new, target)
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+    remove(old)
 
 
+def remove(path: Path) -> None:
+    "Remove a folder with all it holds; of a link only the link. What cannot be removed is left."
+    if path.is_symlink() or not path.is_dir():
+        with suppress(OSError):
+            path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+# %% ../nbs/12_artifacts.ipynb #ef4107e6
 def put_in_place(
     partial: Path,  # a whole folder under a temporary name
     target: Path,  # its final name
     overwrite: bool = False,
 ) -> None:
-    "Give a finished folder its final name; with overwrite, replace what is there."
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} appeared while the run was under way; the results are in {partial}")
-    if target.exists():
-        os.rename(partial, target.with_name(f".{target.name}.new"))
-        settle(target)
-    else:
-        os.rename(partial, target)
+    "Give a finished folder its final name; with overwrite, replace what is there. FileExistsError where another run was faster, whose folder stays."
+    try:
+        if not os.path.lexists(target):
+            os.rename(partial, target)
+            return
+        if overwrite:
+            os.rename(partial, target.with_name(f".{target.name}.new"))
+            settle(target)
+            return
+    except OSError:
+        if not os.path.lexists(target):
+            raise
+    beside = _beside(partial, target)
+    raise FileExistsError(f"{target} appeared while this run was under way, and stays as it is; the results of this run are in {beside}")
+
+
+def _beside(partial: Path, target: Path) -> Path:
+    "Give a folder a name beside the target's that nobody removes."
+    name = f"{target.name}_{datetime.now():%Y%m%d_%H%M%S}"
+    for more in ("", *(f"_{i}" for i in range(2, 100))):
+        beside = target.with_name(name + more)
+        if not os.path.lexists(beside):
+            with suppress(OSError):  # taken in this moment
+                os.rename(partial, beside)
+                return beside
+    return partial
 
 # %% ../nbs/12_artifacts.ipynb #6cff6b7b
 def _new_partial(target: Path) -> Path:
@@ -115,8 +162,9 @@ def remove_stale(
 ) -> None:
     "Remove what dead processes of this machine left half-written."
     for stale in parent.glob(f".{name}.partial-{slug(socket.gethostname())}-*"):
-        if not _alive(int(stale.name.rpartition("-")[2].partition(".")[0])):
-            shutil.rmtree(stale, ignore_errors=True)
+        process = re.search(r"-(\d{1,9})(\.[^.]*)?$", stale.name)
+        if process and not _alive(int(process[1])):
+            remove(stale)
 
 
 def _alive(pid: int) -> bool:
@@ -155,7 +203,7 @@ def run_directory(
             error.add_note(f"what was done until then is in {failed} ({files or 'no file'})")
             raise
         put_in_place(partial, target, overwrite)
-        shutil.rmtree(target.with_name(f"{target.name}.failed"), ignore_errors=True)
+        remove(target.with_name(f"{target.name}.failed"))
     finally:
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
@@ -174,9 +222,9 @@ def _make_parents(folder: Path) -> list[Path]:
 
 def _check_target(target: Path, overwrite: bool, way_out: str) -> None:
     settle(target)
-    if target.exists() and not overwrite:
+    if os.path.lexists(target) and not overwrite:
         raise InputError(f"{target} exists: {way_out}")
-    if target.exists() and not (target / "run.json").is_file():
+    if os.path.lexists(target) and not (target / "run.json").is_file():
         raise InputError(
             f"{target} is not a run directory (it has no run.json), so --overwrite will not replace it: choose another --output_dir"
         )
@@ -184,7 +232,7 @@ def _check_target(target: Path, overwrite: bool, way_out: str) -> None:
 
 def _keep_failed(partial: Path, target: Path) -> Path:
     failed = target.with_name(f"{target.name}.failed")
-    shutil.rmtree(failed, ignore_errors=True)
+    remove(failed)
     os.rename(partial, failed)
     return failed
 
@@ -193,34 +241,33 @@ def write_json(path: Path, value) -> None:
     "Write JSON; NaN becomes null."
     path.write_text(json_text(value), encoding="utf-8")
 
-
-def json_text(value) -> str:
-    "JSON for reading; NaN becomes null."
-    return json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _plain(value):
-    "Plain Python values for JSON."
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
 # %% ../nbs/12_artifacts.ipynb #163345b6
 def replace_file(
     path: Path,
     content: bytes | str,
 ) -> None:
-    "Write a file that readers find whole, the old one or the new one, wherever the program dies."
-    half = path.with_name(f".{path.name}.half")
-    with open(half, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(half, path)
+    "Write a file that readers find whole, the old one or the new one, wherever the program dies; never through a link."
+    half = path.with_name(f".{secrets.token_hex(8)}.half")
+    how = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(half, how, 0o666), "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(half, path)
+    except BaseException as error:
+        half.unlink(missing_ok=True)
+        if isinstance(error, IsADirectoryError):
+            raise InputError(f"{path} is a folder, and a file of that name is to be written: move it away") from None
+        raise
+
+
+def own_folder(path: Path) -> Path:
+    "Make a folder inside one of ours, or use what is there. InputError where the name leads elsewhere."
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise InputError(f"{path} is a link or a file, and a folder of that name is to be written into: remove it")
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def write_rows(
@@ -231,50 +278,7 @@ def write_rows(
     "Write a table with full precision and \\n line ends."
     table.to_csv(path, index=index, lineterminator="\n")
 
-# %% ../nbs/12_artifacts.ipynb #f14b76b6
-TEXT = ("term", "interactor", "variant", "reason", "term_to_use")  # columns that hold names
-
-
-def read_rows(
-    path: Path,
-    text: tuple[str, ...] = TEXT,  # columns that are never read as numbers
-) -> pd.DataFrame:  # rows and columns as written
-    "Read a table that write_rows wrote: numbers to the bit, names and headings exactly as written."
-    headings = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False).iloc[0].tolist()
-    words = {name: str for name in headings if name in text}
-    blank = {name: [""] for name in headings if name not in text}  # in a column of numbers nothing else is missing
-    return pd.read_csv(path, dtype=words, na_values=blank, keep_default_na=False, **EXACT).set_axis(headings, axis=1)
-
-
-def read_json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
-
 # %% ../nbs/12_artifacts.ipynb #63073a7f
-EMPTY_STAGE = {
-    "bootstrap_coefficients": "bootstrap alpha intercept",
-    "confidence_intervals": "term level low high significant mean median selection_frequency sign_consistency",
-    "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie empty_folds",
-    "feature_importance": "rank term mean_abs_coef selection_frequency interval_distance_from_zero kept",
-    "cv_curve": "alpha_index relative_alpha mean_cv_mse sd_cv_mse",
-}  # columns of each table of a stage that did not run
-
-
-def stage_tables(
-    results: BootstrapModelResults | None,  # None: the stage did not run
-) -> dict[str, pd.DataFrame]:  # name of the file -> its rows
-    "The CSV tables of a bootstrap stage."
-    if results is None:
-        return {name: pd.DataFrame(columns=columns.split()) for name, columns in EMPTY_STAGE.items()}
-    first = results.statistics[["bootstrap", "alpha", "intercept"]]
-    return {
-        "bootstrap_coefficients": pd.concat([first, results.bootstrap_coefs_df], axis=1),
-        "confidence_intervals": results.confidence_intervals(),
-        "model_statistics": results.statistics.drop(columns="intercept"),
-        "feature_importance": results.feature_importance(),
-        "cv_curve": results.cv_curve,
-    }
-
-
 def write_stage(
     folder: Path,  # run directory
     stage: str,  # all_data or topn
@@ -323,15 +327,17 @@ def write_significance(folder: Path, result: RunResult) -> None:
 
 
 def write_error_rates(folder: Path, result: RunResult) -> None:
-    "inference/ (one table, and those of the method itself) and null_permutations.csv, where the options ask for them."
+    "inference/{method}.csv and null_permutations.csv, where the options ask for them."
     if result.inference is not None:
         (folder / "inference").mkdir()
-        for name, table in ({result.inference.method: result.inference.table} | result.inference.tables).items():
-            write_rows(folder / "inference" / f"{name}.csv", table)
+        write_rows(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
     if result.null is not None:
         write_rows(folder / "null_permutations.csv", result.null.table)
 
 # %% ../nbs/12_artifacts.ipynb #f1161968
+TRUTH = "input_data/truth.json"  # a run on generated tables: what is true of them
+
+
 def write_indices(path: Path, result: RunResult) -> None:
     "Which genes every bootstrap drew."
     n, genes = result.config.n_bootstraps, result.data.genes
@@ -355,7 +361,16 @@ def write_input_data(folder: Path, result: RunResult) -> None:
         write_rows(inputs / "processed_predictors.csv", data.predictors.rename_axis("gene"), index=True)
     if data.storage.indices:
         write_indices(inputs / "bootstrap_indices.csv", result)
+    _keep_truth(result.config.response_file, inputs)
     write_json(inputs / "data_summary.json", data_summary(result))
+
+
+def _keep_truth(response_file: str, inputs: Path) -> None:
+    "Generated tables have their truth beside them; the page of their run shows it, wherever the run directory is taken."
+    known = Path(response_file).parent / Path(TRUTH).name
+    with suppress(OSError, ValueError):
+        if response_file and fits(json.loads(content := known.read_bytes()), dict(version=int, perturbed=dict)):
+            (inputs / known.name).write_bytes(content)
 
 # %% ../nbs/12_artifacts.ipynb #600a650c
 def data_summary(result: RunResult) -> dict:
@@ -381,6 +396,15 @@ def data_summary(result: RunResult) -> dict:
     )
 
 # %% ../nbs/12_artifacts.ipynb #5c996e24
+HASHED = (".csv", ".json", ".pkl", ".diff", ".safetensors")  # endings of data files; pages and figures are made from them
+
+
+def file_hashes(folder: Path) -> dict[str, str]:  # name -> SHA-256
+    "The data files of a folder, run.json and hidden ones left out."
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in HASHED and not p.name.startswith(".") and p != folder / "run.json")
+    return {p.relative_to(folder).as_posix(): input_file("", str(p)).sha256 for p in paths}
+
+
 PACKAGES = ("tfbpmodeling", "numpy", "pandas", "scipy", "scikit-learn", "numba", "joblib", "matplotlib")
 
 
@@ -412,7 +436,8 @@ def manifest(
     parameters = dict(parameters=about.pop("parameters"), inputs=[dataclasses.asdict(i) for i in inputs])
     facts = dict(version=importlib.metadata.version("tfbpmodeling")) | command | dict(status=status)
     ended = {} if error is None else dict(error=f"{type(error).__name__}: {error}".splitlines()[0])
-    write_json(folder / "run.json", facts | about | times | parameters | ended | (found or {}) | dict(versions=versions(*packages)))
+    files = dict(versions=versions(*packages)) | (dict(files=file_hashes(folder)) if error is None else {})
+    replace_file(folder / "run.json", json_text(signed(facts | about | times | parameters | ended | (found or {}) | files)))
 
 # %% ../nbs/12_artifacts.ipynb #9fbdc7bd
 NOTEBOOK_CHANGES = "notebook_changes.diff"  # a run with --notebook: what its cells do differently
@@ -474,28 +499,177 @@ def write_run(
     write_error_rates(folder, result)
     write_manifest(folder, config, started or datetime.now(), result.data.inputs, result)
 
+# %% ../nbs/12_artifacts.ipynb #d32f1623
+RUN = dict(
+    version=str, status=str, perturbed_tf=str, started=str, finished=str, seed=int, response_column=str, verdict=str, survivors=[str], warnings=[str],
+    parameters={"*": (str, int, float, bool, NONE)}, inputs=[dict(option=str, path=str, sha256=str)], outcomes={"*": str}, timings={"*": NUMBER}, versions={"*": str},
+    counts={"*": COUNT} | dict.fromkeys("genes genes_topn genes_bound terms terms_kept_all_data survivors selected".split(), COUNT),
+)  # fmt: skip
+
+
+def read_manifest(folder: Path) -> dict:
+    "run.json of the main job, as it is: whole, failed or interrupted."
+    if folder.name:
+        with suppress(OSError):
+            settle(folder)
+    if not os.path.lexists(folder / "run.json"):
+        raise Unreadable(f"{folder} is not a run directory: it has no run.json")
+    return read_json(folder / "run.json", dict(status=str))
+
+
+def finished_run(folder: Path) -> tuple[dict, Stored]:  # run.json; the files beside it
+    "run.json of a run that is whole and ended well."
+    facts = read_manifest(folder)
+    if "command" in facts:
+        raise Unreadable(f"{folder} holds no run of the main job, but of {facts['command']}: run that command again")
+    if facts["status"] != "done":
+        raise Unreadable(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
+    check_kinds(facts, RUN | ({"files": {"*": str}} if "files" in facts else {}), folder / "run.json")
+    return facts, Stored(folder, facts.get("files", {}))
+
+
+def _config_of(folder: Path, facts: dict) -> Config:
+    if unknown := [name for name in facts["parameters"] if name not in Config.__dataclass_fields__]:
+        raise Unreadable(
+            f"{folder / 'run.json'} has the option {unknown[0]!r}, which tfbpmodeling {importlib.metadata.version('tfbpmodeling')} does not know: "
+            f"use the version that made the run ({facts['version']}), or a newer one"
+        )
+    return Config(**facts["parameters"])
+
+# %% ../nbs/12_artifacts.ipynb #9d95ea1f
+def _read_significance(stored: Stored, config: Config) -> list[pd.DataFrame]:
+    "The four tables of stage 5."
+    none = compare_none(config.stage4_lasso)
+    empty = dict(
+        significance_results=none.results,
+        comparison_statistics=none.comparison,
+        final_selection=none.final_selection,
+        robust_fits=pd.DataFrame(columns=ROBUST),
+    )
+    tables = [stored.rows(f"interactor_significance/{name}.csv", list(table.columns)) for name, table in empty.items()]
+    return list(empty.values()) if tables[0].empty else tables
+
+
+def _read_error_rates(stored: Stored, facts: dict) -> tuple[Inference | None, NullPermutations | None]:
+    inference = null = None
+    if i := facts.get("inference"):
+        if not fits(i, dict(method=str, q=NUMBER, promise=str, facts=dict)) or slug(i["method"]) != i["method"]:
+            raise Damaged(stored.folder / "run.json", "'inference' has an unexpected value")
+        table = stored.rows(f"inference/{i['method']}.csv", ["term", "selected", "note"], text=(*TEXT, "note"))
+        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"])
+    if "null_permutations" in facts:
+        null = NullPermutations(stored.rows("null_permutations.csv", ["permutation", "seed", *NULL_COUNTS], switches=()))
+    return inference, null
+
+# %% ../nbs/12_artifacts.ipynb #19c0352e
+SHARED = "input_data/processed_predictors.csv"  # in a batch's folder; in a run directory of its own the same name
+INPUT = dict(
+    perturbed_tf=str, response_column=str, transform_predictors=str, genes_dropped={"*": COUNT}, dropped_ids={"*": [str]}, terms=[str], dropout_rounds=[COUNT],
+    gene_names={"*": str},
+)  # fmt: skip
+
+
+def _read_data(stored: Stored, facts: dict) -> tuple[ModelingData, dict]:
+    summary = stored.json("input_data/data_summary.json", INPUT)
+    response = stored.table("input_data/processed_response.csv")
+    predictors = _read_predictors(stored, summary, response.index)
+    counts, known = summary["genes_dropped"], summary["dropped_ids"]  # not stored for genes in one table only: blanks keep their count
+    alike = predictors.index.equals(response.index) and response.shape[1] == 1 and max(counts.values(), default=0) < 10**7
+    if not alike or not np.isfinite(response.to_numpy()).all() or not np.isfinite(predictors.to_numpy()).all():
+        raise Damaged(stored.folder / "input_data", "its tables have other genes, or a value is missing or infinite")
+    indices = (stored.folder / "input_data" / "bootstrap_indices.csv").is_file()
+    kind = dict(
+        inputs=tuple(InputFile(**{name: i[name] for name in ("option", "path", "sha256")}) for i in facts["inputs"]),
+        gene_names=summary["gene_names"],
+        storage=Storage(summary.get("predictors_file", ""), indices, facts.get("fingerprint", "")),
+        transform=summary["transform_predictors"],
+        warnings=(),
+        dropped={reason: tuple(known.get(reason, [""] * n)) for reason, n in counts.items()},
+    )
+    return ModelingData(facts["perturbed_tf"], summary["response_column"], response.iloc[:, 0], predictors, **kind), summary
+
+
+def _read_predictors(stored: Stored, summary: dict, genes: pd.Index) -> pd.DataFrame:
+    "The run's own table; in a batch the rows of the table that all runs share, transformed as the run did."
+    if "predictors_file" not in summary:
+        return stored.table(SHARED)
+    if summary["predictors_file"] != f"../../{SHARED}":
+        raise Damaged(stored.folder / "input_data" / "data_summary.json", "'predictors_file' leads elsewhere")
+    batch = stored.folder.resolve().parent
+    if not (batch / SHARED).exists():
+        raise Unreadable(
+            f"{stored.folder} is a run of a batch, and {batch / SHARED}, the table that its runs share, is missing: copy the batch's input_data beside it"
+        )
+    known = read_json(batch / "batch.json", {}).get("files", {}) if (batch / "batch.json").exists() else {}
+    table = Stored(batch, known if fits(known, {"*": str}) else {}).table(SHARED)
+    if not genes.isin(table.index).all():
+        raise Unreadable(f"{batch / SHARED} is of another batch: it lacks genes of this run; run the batch again")
+    return transform_predictors(table.loc[genes], summary["transform_predictors"])[0]
+
+# %% ../nbs/12_artifacts.ipynb #6d6275a4
+def _read_stage(stored: Stored, stage: str, config: Config) -> BootstrapModelResults | None:
+    name, level = f"{stage}_result_object/result_obj_ci.json", getattr(config, f"{stage}_ci_level")
+    ci = stored.json(name, {"*": {"*": [NUMBER]}}, may_be_empty=True)
+    if not ci:
+        return None
+    draws, statistics, curve = (
+        stored.rows(f"{stage}_results/{table}.csv", EMPTY_STAGE[table].split(), (), () if table == "bootstrap_coefficients" else SWITCHES)
+        for table in ("bootstrap_coefficients", "model_statistics", "cv_curve")
+    )
+    statistics.insert(2, "intercept", draws.iloc[:, 2])
+    coefs = draws.iloc[:, 3:].astype(float)
+    coefs.columns = pd.Index(coefs.columns, dtype=object)
+    whole = all(set(terms) == set(coefs.columns) and all(len(b) == 2 for b in terms.values()) for terms in ci.values())
+    whole = whole and len(coefs) == len(statistics) == config.n_bootstraps and np.isfinite(draws.to_numpy(float)).all()
+    if not whole or float(next(iter(ci))) != level:
+        raise Damaged(stored.folder / name, f"it does not fit to {stage}_results or to the options")
+    bounds = {level: {term: tuple(b) for term, b in terms.items()} for level, terms in ci.items()}
+    return BootstrapModelResults(bounds, coefs, statistics["alpha"].tolist(), statistics, curve)
+
+
+def _read_best(stored: Stored) -> BestModel | None:
+    kinds = dict(perturbed_tf=str, coefficients={"*": NUMBER}, intercept=NUMBER, alpha=NUMBER, scale=({"*": NUMBER}, NONE), r2=NUMBER)
+    facts = stored.json("best_all_data_model.json", kinds, may_be_empty=True)
+    if not facts:
+        return None
+    terms = tuple(facts["coefficients"])
+    scale = None if facts["scale"] is None else np.array([facts["scale"][t] for t in terms])
+    coef = np.array([facts["coefficients"][t] for t in terms])
+    return BestModel(facts["perturbed_tf"], terms, coef, facts["intercept"], facts["alpha"], scale, facts["r2"])
+
 # %% ../nbs/12_artifacts.ipynb #8e147e87
 def read_run(
     folder: str | Path,  # run directory
 ) -> RunResult:
     "The result of a finished run, from its JSON and CSV files. InputError where the folder is not a whole run."
-    folder = Path(folder)
-    facts = _finished_facts(folder)
-    config = Config(**facts["parameters"])
-    data, summary = _read_data(folder, facts)
-    design = make_design(data, tuple(summary["terms"]), config.bins, config.scale_by_std)
-    all_data, topn = _read_stage(folder, "all_data"), _read_stage(folder, "topn")
-    inference, null = _read_error_rates(folder, facts)
+    facts, stored = finished_run(Path(folder))
+    try:
+        result = _assembled(stored, facts, _config_of(stored.folder, facts))
+        _check_fit(result, facts)
+    except (ValueError, ArithmeticError, AttributeError, LookupError, TypeError, MemoryError) as e:
+        if isinstance(e, Unreadable):
+            raise
+        words = e if isinstance(e, InputError) else f"its files do not fit together: {type(e).__name__}: {e}"
+        raise Damaged(stored.folder, words) from None
+    return result
+
+
+def _assembled(stored: Stored, facts: dict, config: Config) -> RunResult:
+    data, summary = _read_data(stored, facts)
+    for name in (NOTEBOOK_CHANGES, TRUTH):  # pages show them
+        if name in stored.files or (stored.files and (stored.folder / name).exists()):
+            stored.content(name)
+    inference, null = _read_error_rates(stored, facts)
     return RunResult(
         config=config,
         seed=facts["seed"],
         data=data,
-        design=design,
-        all_data=all_data,
-        best_model=_read_best(folder),
+        design=make_design(data, tuple(summary["terms"]), config.bins, config.scale_by_std),
+        all_data=_read_stage(stored, "all_data", config),
+        best_model=_read_best(stored),
         topn_data=data.top(config.top_n),
-        topn=topn,
-        **dict(zip(("significance", "comparison", "final_selection", "robust"), _read_significance(folder, config))),
+        topn=_read_stage(stored, "topn", config),
+        **dict(zip(("significance", "comparison", "final_selection", "robust"), _read_significance(stored, config))),
         warnings=tuple(facts["warnings"]),
         outcomes=facts["outcomes"],
         counts=facts["counts"],
@@ -505,175 +679,16 @@ def read_run(
         null=null,
     )
 
-# %% ../nbs/12_artifacts.ipynb #3252c164
-def _finished_facts(folder: Path) -> dict:
-    "run.json of a run that is whole and ended well."
-    if folder.name:
-        settle(folder)
-    if not (folder / "run.json").is_file():
-        raise InputError(f"{folder} is not a run directory: it has no run.json")
-    facts = read_json(folder / "run.json")
-    if "command" in facts:
-        raise InputError(f"{folder} holds no run of the main job, but of {facts['command']}: run that command again")
-    if facts["status"] != "done":
-        raise InputError(f"the run in {folder} did not finish ({facts['status']}: {facts.get('error', '')})")
-    return facts
-
-
-def _read_significance(folder: Path, config: Config) -> list[pd.DataFrame]:
-    "The four tables of stage 5."
-    tables = [
-        read_rows(folder / "interactor_significance" / f"{n}.csv")
-        for n in ("significance_results", "comparison_statistics", "final_selection", "robust_fits")
-    ]
-    if tables[0].empty:
-        none = compare_none(config.stage4_lasso)
-        tables = [none.results, none.comparison, none.final_selection, pd.DataFrame(columns=ROBUST)]
-    return tables
-
-
-def _read_error_rates(folder: Path, facts: dict) -> tuple[Inference | None, NullPermutations | None]:
-    inference = null = None
-    if i := facts.get("inference"):
-        table = read_rows(folder / "inference" / f"{i['method']}.csv", text=(*TEXT, "note"))
-        others = {p.stem: read_rows(p) for p in sorted((folder / "inference").glob("*.csv")) if p.stem != i["method"]}
-        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"], others)
-    if "null_permutations" in facts:
-        null = NullPermutations(read_rows(folder / "null_permutations.csv"))
-    return inference, null
-
-# %% ../nbs/12_artifacts.ipynb #19c0352e
-def _read_data(folder: Path, facts: dict) -> tuple[ModelingData, dict]:
-    summary = read_json(folder / "input_data" / "data_summary.json")
-    response = read_table(folder / "input_data" / "processed_response.csv")
-    predictors = _read_predictors(folder / "input_data", summary, response.index)
-    known = summary["dropped_ids"]  # ids of genes in one table only are not stored: blanks keep their count
-    dropped = {reason: tuple(known.get(reason, [""] * n)) for reason, n in summary["genes_dropped"].items()}
-    inputs = tuple(InputFile(**i) for i in facts["inputs"])
-    kind = dict(
-        inputs=inputs,
-        gene_names=summary["gene_names"],
-        storage=_storage(folder, summary, facts),
-        transform=summary["transform_predictors"],
-        warnings=(),
-        dropped=dropped,
-    )
-    return ModelingData(facts["perturbed_tf"], summary["response_column"], response.iloc[:, 0], predictors, **kind), summary
-
-
-def _read_predictors(inputs: Path, summary: dict, genes: pd.Index) -> pd.DataFrame:
-    "The run's own table; in a batch the rows of the table that all runs share, transformed as the run did."
-    if "predictors_file" not in summary:
-        return read_table(inputs / "processed_predictors.csv")
-    table = read_table(inputs / summary["predictors_file"])
-    if not genes.isin(table.index).all():
-        raise InputError(f"{inputs / summary['predictors_file']} is of another batch: it lacks genes of this run; run the batch again")
-    return transform_predictors(table.loc[genes], summary["transform_predictors"])[0]
-
-
-def _storage(folder: Path, summary: dict, facts: dict) -> Storage:
-    indices = (folder / "input_data" / "bootstrap_indices.csv").is_file()
-    return Storage(summary.get("predictors_file", ""), indices, facts.get("fingerprint", ""))
-
-# %% ../nbs/12_artifacts.ipynb #6d6275a4
-def _read_stage(folder: Path, stage: str) -> BootstrapModelResults | None:
-    ci = read_json(folder / f"{stage}_result_object" / "result_obj_ci.json")
-    if not ci:
-        return None
-    tables = folder / f"{stage}_results"
-    draws = read_rows(tables / "bootstrap_coefficients.csv", text=())
-    statistics = read_rows(tables / "model_statistics.csv")
-    statistics.insert(2, "intercept", draws.iloc[:, 2])
-    bounds = {level: {term: tuple(b) for term, b in terms.items()} for level, terms in ci.items()}
-    coefs = draws.iloc[:, 3:].astype(float)
-    coefs.columns = pd.Index(coefs.columns, dtype=object)
-    return BootstrapModelResults(bounds, coefs, statistics["alpha"].tolist(), statistics, read_rows(tables / "cv_curve.csv"))
-
-
-def _read_best(folder: Path) -> BestModel | None:
-    facts = read_json(folder / "best_all_data_model.json")
-    if not facts:
-        return None
-    terms = tuple(facts["coefficients"])
-    scale = None if facts["scale"] is None else np.array([facts["scale"][t] for t in terms])
-    coef = np.array([facts["coefficients"][t] for t in terms])
-    return BestModel(facts["perturbed_tf"], terms, coef, facts["intercept"], facts["alpha"], scale, facts["r2"])
-
-# %% ../nbs/12_artifacts.ipynb #a2ec2782
-def _fits_per_second(
-    facts: dict,  # run.json
-    rounds: int,  # of dropout: each is n_bootstraps fits, too
-) -> float | None:
-    "Bootstrap fits of a run for each second of its stages 2 and 4."
-    times = [facts["timings"][s] for s in ("all_data", "topn") if s in facts["timings"]]
-    return round((len(times) + rounds) * facts["parameters"]["n_bootstraps"] / sum(times), 1) if sum(times) > 0 else None
-
-
-def _survivors(run: Path, facts: dict, shown: str, names: dict[str, str], robust: pd.DataFrame) -> list[dict]:
-    tables = run / "interactor_significance"
-    stages = {stage: _kept_intervals(run, stage, facts["parameters"][f"{stage}_ci_level"]) for stage in ("all_data", "topn")}
-    compared = read_rows(tables / "significance_results.csv").set_index("interactor")
-    selected = read_rows(tables / "final_selection.csv").set_index("term")["selected"].astype(bool)
-    rows = []
-    for term in facts["survivors"]:
-        other, beside = compared["variant"][term], robust.loc[term]
-        row = dict(
-            perturbed_tf=facts["perturbed_tf"],
-            perturbed_tf_name=shown,
-            interactor=other,
-            interactor_name=names.get(other, other),
-            term=term,
-        )
-        for stage, table in stages.items():
-            row |= {f"{stage}_{what}": float(table.loc[term, what]) for what in ("low", "median", "high")}
-        row |= dict(delta_r2=float(compared["delta_r2"][term]) if "delta_r2" in compared else None, selected=bool(selected[term]))
-        row |= dict(beyond_main_effects=bool(beside["beyond_main_effects"]))
-        rows.append(row | {c: float(beside[c]) for c in ("low_beside", "high_beside")})
-    return rows
-
-
-def _kept_intervals(run: Path, stage: str, level: float) -> pd.DataFrame:
-    table = read_rows(run / f"{stage}_results" / "confidence_intervals.csv")
-    return table[table["level"] == level].drop_duplicates("term").set_index("term")
-
-# %% ../nbs/12_artifacts.ipynb #da41f1e0
-FINISHED = ("done", "nothing_found")
-
-
-def read_findings(
-    folder: Path,  # of the batch
-    name: str,  # factor
-    entry: dict,  # its state
-) -> tuple[dict, list[dict]]:  # its row of the summary, its rows of interactors.csv
-    "What the run directory of a factor holds."
-    first = dict(perturbed_tf=name, name=entry["name"], status=entry["state"], reason=entry["reason"], seconds=entry["seconds"])
-    first |= dict(directory=entry["directory"], report=entry["report"])
-    if entry["state"] not in FINISHED:
-        return first, []
-    run = folder / entry["directory"]
-    facts = read_json(run / "run.json")
-    robust = read_rows(run / "interactor_significance" / "robust_fits.csv").set_index("interactor")
-    about = read_json(run / "input_data" / "data_summary.json")
-    counts, found = facts["counts"], _survivors(run, facts, entry["name"], about["gene_names"], robust) if facts["survivors"] else []
-    row = dict(
-        n_genes=counts["genes"],
-        n_bound=counts["genes_bound"],
-        n_terms=counts["terms"],
-        n_kept_all_data=counts["terms_kept_all_data"],
-        n_kept_topn=counts.get("terms_kept_topn", 0),
-        n_survivors=counts["survivors"],
-        n_selected=counts["selected"],
-        n_beyond_main_effects=int(robust["beyond_main_effects"].astype(bool).sum()),
-        n_inference=len(facts["inference"]["selected"]) if "inference" in facts else None,
-        best_r2=read_json(run / "best_all_data_model.json").get("r2"),
-        fits_per_second=_fits_per_second(facts, len(about["dropout_rounds"])),
-    )
-    if "null_permutations" in facts:
-        null = facts["null_permutations"]["survivors"]
-        row |= dict(
-            null_survivors=null["null_mean"],
-            null_survivors_error=null["null_error"],
-            null_fdr=null["fdr"],
-            null_fdr_error=null["fdr_error"],
-        )
-    return first | row, found
+# %% ../nbs/12_artifacts.ipynb #3fda0139
+def _check_fit(run: RunResult, facts: dict) -> None:
+    "The parts of a run say the same. LookupError where they do not."
+    terms, kept = run.design.terms, tuple(run.all_data.kept)
+    same = {
+        "the perturbed TF": facts["perturbed_tf"] == run.config.perturbed_tf == run.data.perturbed_tf,
+        "the numbers of genes and terms": (run.counts["genes"], run.counts["terms"]) == (run.data.n_genes, len(terms)),
+        "the terms of stage 2": set(run.all_data.terms) <= set(terms) and run.counts["terms_kept_all_data"] == len(kept),
+        "the terms of stages 3 and 4": all(r is None or set(r.terms) == set(kept) for r in (run.topn, run.best_model)) and bool(kept) == (run.topn is not None),
+        "the survivors": all(list(names) == list(run.survivors) for names in (facts["survivors"], run.significance["interactor"], run.final_selection["term"], run.robust["interactor"])),
+    }  # fmt: skip
+    if wrong := [what for what, agree in same.items() if not agree]:
+        raise LookupError(f"{wrong[0]} differ from file to file")

@@ -22,20 +22,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from .artifacts import FINISHED, json_text, read_findings, read_json, remove_stale, replace_file, settle, slug
-from .batch_tables import Factor, Sources, add_fingerprints, chosen_factors, counting_options, read_sources
+from .artifacts import SHARED, own_folder, read_manifest, remove, remove_stale, replace_file, settle, slug
+from tfbpmodeling.batch_tables import (
+    FINISHED,
+    Factor,
+    Sources,
+    add_fingerprints,
+    chosen_factors,
+    counting_options,
+    read_findings,
+    read_sources,
+)
 from .batch_workers import Cluster, Local
-from .config import BatchConfig, InputError
+from .config import LARGEST_SEED, BatchConfig, InputError
 from .modeling_data import FactorTables, Origin, Storage, make_modeling_data, shown_names, store_tables
 from .notebook_runner import read_notebook
 from .overview import write_overview
+from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Unreadable, check_kinds, json_text, read_json, signed
 from .workflow import choose_seed, make_plan
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'OWN_FILES', 'SUMMARY', 'INTERACTORS', 'OVERVIEW_EVERY', 'directory_names', 'locked', 'Batch', 'open_batch',
-           'check_one', 'prepare', 'BatchStopped', 'run_batch']
+__all__ = ['log', 'OWN_FILES', 'SUMMARY', 'INTERACTORS', 'STATES', 'WORDS', 'ENTRY', 'STATE', 'OVERVIEW_EVERY', 'directory_names',
+           'locked', 'Batch', 'open_batch', 'check_one', 'prepare', 'BatchStopped', 'run_batch']
 
 # %% ../nbs/22_batch.ipynb #9c185847
 OWN_FILES = ("input_data", "plots", "batch.json", "summary.csv", "summary.parquet", "interactors.csv", "index.html")
@@ -62,23 +72,44 @@ def locked(
     missing = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a+", encoding="utf-8")
+        file = _open_lock(folder / ".lock")
     except OSError as e:
         raise InputError(f"--output_dir {folder} cannot be written ({e.strerror}): name a folder that you may write") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            file.seek(0)
-            raise InputError(f"another batch works in {folder} ({file.read()}): wait for its end, or choose another --output_dir") from None
+            who = " ".join(file.read(200).split())
+            raise InputError(f"another batch works in {folder} ({who}): wait for its end, or choose another --output_dir") from None
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
         try:
+            _check_names(folder)
             yield
         except InputError:
             _leave_nothing(missing)
             raise
+
+# %% ../nbs/22_batch.ipynb #4b008ca0
+def _open_lock(path: Path):
+    "The lock's file. What it holds is overwritten, so a link, or another name of some other file, is refused."
+    if path.is_symlink() or (path.exists() and not (path.is_file() and path.stat().st_nlink == 1)):
+        raise InputError(f"{path} is a link or no file, and a batch writes its lock there: remove it")
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
+    return open(handle, "r+", encoding="utf-8", errors="replace")
+
+
+def _check_names(folder: Path) -> None:
+    "InputError where a name that the batch writes to is taken by something else, before anything is computed."
+    for name in ("input_data", "plots"):
+        if os.path.lexists(folder / name):
+            own_folder(folder / name)
+    for name in OWN_FILES[2:]:
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            raise InputError(
+                f"{folder / name} is a folder, and a batch writes a file of that name: move it away, or choose another --output_dir"
+            )
 
 
 def _leave_nothing(made: list[Path]) -> None:
@@ -157,7 +188,7 @@ class Batch:
         replace_file(self.folder / "summary.csv", summary.to_csv(index=False, lineterminator="\n"))
         replace_file(self.folder / "summary.parquet", parquet.getvalue())
         replace_file(self.folder / "interactors.csv", self.interactors.to_csv(index=False, lineterminator="\n"))
-        replace_file(self.folder / "batch.json", json_text(self.state))
+        replace_file(self.folder / "batch.json", json_text(signed(self.state)))
 
 # %% ../nbs/22_batch.ipynb #79c285cd
 def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None, target: Path, asked: bool) -> dict:
@@ -167,16 +198,33 @@ def _entry(config: BatchConfig, sources: Sources, name: str, before: dict | None
     if factor.reason:
         return entry | dict(state="not_applicable", reason=factor.reason)
     settle(target)
-    run = read_json(target / "run.json") if (target / "run.json").is_file() else {}
-    if target.exists() and not run.get("fingerprint") and not config.overwrite:
-        raise InputError(f"{target} is not of a batch: choose another --output_dir, or --overwrite to replace it")
+    run = _run_before(target, before, config.overwrite)
     if run.get("fingerprint") == factor.fingerprint and run["status"] == "done" and not again:
         return entry | _finished(target, run, before or {})
     if before and before["state"] == "failed" and before["fingerprint"] == factor.fingerprint and not config.retry_failed and not again:
-        return before
+        return before | _left_by(target)
     if factor.error:
         return entry | dict(state="failed", reason=factor.error)
     return entry
+
+# %% ../nbs/22_batch.ipynb #748f0137
+def _run_before(target: Path, before: dict | None, overwrite: bool) -> dict:
+    "run.json of a factor's directory; empty where there is none, or where it is damaged. InputError where the folder is not of a batch."
+    if not os.path.lexists(target):
+        return {}
+    try:
+        run = read_manifest(target)
+        check_kinds(run, dict(fingerprint=str, started=str, finished=str), target / "run.json")
+        return run
+    except Unreadable as error:
+        ours = before is not None and before["state"] in FINISHED and target.is_dir() and not target.is_symlink()
+        if not ours and not overwrite:
+            raise InputError(f"{target} is not of a batch: choose another --output_dir, or --overwrite to replace it") from None
+        log.warning("%s is computed again: %s", target.name, error)
+        if ours and not (target / "run.json").is_file():
+            remove(target.with_name(f"{target.name}.failed"))
+            os.rename(target, target.with_name(f"{target.name}.failed"))
+        return {}
 
 
 def _new_entry(sources: Sources, name: str) -> dict:
@@ -198,17 +246,38 @@ def _finished(target: Path, run: dict, before: dict) -> dict:
     )
 
 
+def _left_by(target: Path) -> dict:
+    "What a failed run has left."
+    failed = target.with_name(f"{target.name}.failed")
+    page = f"{failed.name}/report.html" if (failed / "report.html").is_file() else None
+    return dict(directory=failed.name if failed.is_dir() else None, report=page)
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 # %% ../nbs/22_batch.ipynb #9f4e2885
-def _state_before(folder: Path) -> dict | None:
-    try:
-        return read_json(folder / "batch.json")
-    except FileNotFoundError:
+STATES = ("waiting", "running", "done", "nothing_found", "failed", "not_applicable")
+WORDS = dict.fromkeys(("reason", "started", "ended", "directory", "report"), (str, NONE))
+ENTRY = WORDS | dict(name=str, state=str, seconds=(*NUMBER, NONE), attempts=COUNT, fingerprint=str)
+STATE = dict(parameters={"*": (str, int, float, bool, NONE)}, seed=COUNT, fits_per_second=(*NUMBER, NONE), factors={"*": ENTRY})
+
+
+def _state_before(folder: Path, overwrite: bool) -> dict | None:
+    "batch.json of an earlier start. InputError where it is damaged; with overwrite it does not count then."
+    path = folder / "batch.json"
+    if not os.path.lexists(path):
         return None
-    except ValueError:
-        raise InputError(f"{folder / 'batch.json'} is not the state of a batch: choose another --output_dir") from None
+    try:
+        state = read_json(path, STATE)
+        if not all(f["state"] in STATES for f in state["factors"].values()) or not 0 <= state["seed"] <= LARGEST_SEED:
+            raise Damaged(path, "a state or the seed has an unexpected value")
+        return state
+    except Damaged as error:
+        if not overwrite:
+            raise
+        log.warning("%s; every TF is computed again", error)
+        return None
 
 
 def _difference(folder: Path, before: dict, now: dict) -> str:
@@ -225,7 +294,7 @@ def _difference(folder: Path, before: dict, now: dict) -> str:
 def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]:  # the batch; the factors to compute, in order
     "Read the folder's state and decide what is to do. InputError where the folder belongs to another set of options."
     folder = Path(config.output_dir)
-    before = _state_before(folder)
+    before = _state_before(folder, config.overwrite)
     same = before is not None and counting_options(before["parameters"]) == counting_options(config.to_dict())
     if before is not None and not same and not config.overwrite:
         raise InputError(_difference(folder, before["parameters"], config.to_dict()))
@@ -240,10 +309,12 @@ def open_batch(config: BatchConfig, sources: Sources) -> tuple[Batch, list[str]]
     places = directory_names(list(sources.factors), config.output_suffix)
     batch, to_do = Batch(config, folder, seed, _new_state(config, sources, seed, before if same else None)), []
     for name in order:
-        batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
         try:
+            batch.factors[name] = _entry(config, sources, name, entries.get(name), folder / places[name], name in asked)
             batch.note(name)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
+            if isinstance(error, InputError) and not isinstance(error, Unreadable):
+                raise
             log.warning("%s is computed again: its run directory is damaged (%s)", name, error)
             batch.factors[name] = _new_entry(sources, name)
             batch.note(name)
@@ -269,6 +340,7 @@ def _new_state(config: BatchConfig, sources: Sources, seed: int, before: dict | 
         seed=seed,
         n_jobs=config.n_jobs if config.scheduler else config.jobs,
         fits_per_second=before["fits_per_second"] if before else None,
+        files=before.get("files", {}) if before else {},
         factors={},
     )
 
@@ -297,11 +369,12 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
     _tidy(batch.folder)
     shared = ""
     if sources.shared is not None:
-        (batch.folder / "input_data").mkdir(exist_ok=True)
-        shared = "processed_predictors.csv"
-        table = sources.shared.rename_axis("gene").to_csv(lineterminator="\n")
-        replace_file(batch.folder / "input_data" / shared, table)
-        shared = f"../../input_data/{shared}"
+        own_folder(batch.folder / "input_data")
+        table = sources.shared.rename_axis("gene").to_csv(lineterminator="\n").encode()
+        replace_file(batch.folder / SHARED, table)
+        batch.state["files"] = {SHARED: hashlib.sha256(table).hexdigest()}
+        batch.write()
+        shared = f"../../{SHARED}"
     factors = [_tables_of(sources.factors[name], config, sources, shared) for name in to_do]
     store_tables(tables, factors, sources.blacklist, sources.gene_names)
     places = directory_names(list(sources.factors), config.output_suffix)
@@ -327,8 +400,8 @@ def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:
 
 def _tidy(folder: Path) -> None:
     "Remove what is only of use while a batch runs."
-    for tables in folder.glob(".tables-*"):
-        shutil.rmtree(tables, ignore_errors=True)
+    for left in (*folder.glob(".tables-*"), *folder.glob(".*.half"), *folder.glob("plots/.*.half"), *folder.glob("input_data/.*.half")):
+        remove(left)
     remove_stale(folder)
 
 # %% ../nbs/22_batch.ipynb #acbfcfce
@@ -341,7 +414,7 @@ def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: flo
             if (target / "run.json").is_file():
                 break
             time.sleep(0.5)  # a shared file system may show late what another node wrote
-        batch.note(name, **_finished(target, read_json(target / "run.json"), entry | about))
+        batch.note(name, **_finished(target, read_manifest(target), entry | about))
         return False
     if reply["kind"] == "full":
         batch.note(name, state="waiting", started=None)
@@ -349,10 +422,7 @@ def _settle_reply(batch: Batch, name: str, task: dict, reply: dict, seconds: flo
     if reply["kind"] == "lost" and entry["attempts"] < 2:
         log.warning("%s: %s; trying once more", name, reply["error"])
         return True
-    failed = f"{task['directory']}.failed"
-    page = f"{failed}/report.html" if (batch.folder / failed / "report.html").is_file() else None
-    directory = failed if (batch.folder / failed).is_dir() else None
-    batch.note(name, state="failed", reason=reply["error"], directory=directory, report=page, **about)
+    batch.note(name, state="failed", reason=reply["error"], **_left_by(target), **about)
     return False
 
 

@@ -20,10 +20,10 @@ from .lasso import BootstrapLassoCV, SumsStore
 from .safe_pickle import safe_unpickle
 
 # %% auto #0
-__all__ = ['LEVELS', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero', 'intervals_by_level',
+__all__ = ['LEVELS', 'EMPTY_STAGE', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero', 'intervals_by_level',
            'draw_summary', 'interval_table', 'importance_table', 'PublishedFiles', 'BootstrapModelResults', 'bootstrap',
            'statistics_table', 'cv_curve_table', 'keep_columns', 'iterative_dropout', 'strongest_terms',
-           'term_sureness', 'monte_carlo_error']
+           'term_sureness', 'monte_carlo_error', 'stage_tables']
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #b637bf84
 def bootstrap_indices(
@@ -369,3 +369,28 @@ def _quantile_error(draws: np.ndarray, p: float) -> np.ndarray:  # (n_terms,)
     weights = np.diff(betainc((n + 1) * p, (n + 1) * (1 - p), np.linspace(0, 1, n + 1)))
     centred = draws - weights @ draws
     return np.sqrt(weights @ centred**2)
+
+# %% ../nbs/06_bootstrap_model_results.ipynb #f0937dcc
+EMPTY_STAGE = {
+    "bootstrap_coefficients": "bootstrap alpha intercept",
+    "confidence_intervals": "term level low high significant mean median selection_frequency sign_consistency",
+    "model_statistics": "bootstrap alpha cv_mse r2 n_nonzero converged near_tie empty_folds",
+    "feature_importance": "rank term mean_abs_coef selection_frequency interval_distance_from_zero kept",
+    "cv_curve": "alpha_index relative_alpha mean_cv_mse sd_cv_mse",
+}  # columns of each table of a stage that did not run
+
+
+def stage_tables(
+    results: BootstrapModelResults | None,  # None: the stage did not run
+) -> dict[str, pd.DataFrame]:  # name of the file -> its rows
+    "The CSV tables of a bootstrap stage."
+    if results is None:
+        return {name: pd.DataFrame(columns=columns.split()) for name, columns in EMPTY_STAGE.items()}
+    first = results.statistics[["bootstrap", "alpha", "intercept"]]
+    return {
+        "bootstrap_coefficients": pd.concat([first, results.bootstrap_coefs_df], axis=1),
+        "confidence_intervals": results.confidence_intervals(),
+        "model_statistics": results.statistics.drop(columns="intercept"),
+        "feature_importance": results.feature_importance(),
+        "cv_curve": results.cv_curve,
+    }

@@ -5,13 +5,12 @@
 # %% ../nbs/19_compare.ipynb #0e463599
 from __future__ import annotations
 
-import json
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
 from matplotlib.figure import Figure
 from pathlib import Path
-from .artifacts import read_run, replace_file
+from .artifacts import read_manifest, read_run, replace_file
 from .bootstrap_model_results import BootstrapModelResults, term_sureness
 from .config import InputError, listed
 from tfbpmodeling.figures import (
@@ -90,8 +89,7 @@ def read_pair(
     one, two = a.data.perturbed_tf, b.data.perturbed_tf
     if one != two:
         raise InputError(f"{run_a} is a run of {one}, {run_b} of {two}: only runs of the same perturbed factor compare")
-    manifests = tuple(json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in folders)
-    return Pair(a, b, _short_names(*folders), manifests)
+    return Pair(a, b, _short_names(*folders), tuple(read_manifest(folder) for folder in folders))
 
 
 def _short_names(a: Path, b: Path) -> tuple[str, str]:

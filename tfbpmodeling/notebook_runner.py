@@ -410,8 +410,10 @@ def _engine() -> type:
 # %% ../nbs/16_notebook_runner.ipynb #dab8aaf3
 def tidy_notebook(
     notebook,  # nbformat node, executed by papermill
+    stored_run: str = "",  # where the notebook finds its run when it is run again; "": nowhere
 ):  # nbformat node
     "The executed notebook without papermill's notes and banners; run again, it writes nothing."
+    values = NOTEBOOK_ONLY | dict(stored_run=stored_run)
     notebook = copy.deepcopy(notebook)
     notebook.cells = [c for c in notebook.cells if not {"papermill-error-cell-tag"} & set(c.metadata.get("tags", []))]
     for part in (notebook, *notebook.cells):
@@ -419,8 +421,8 @@ def tidy_notebook(
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if "injected-parameters" in cell.metadata.get("tags", []):
-            lines = (f'{w[0]} = ""' if (w := line.split(" = "))[0] in NOTEBOOK_ONLY else line for line in cell.source.splitlines())
-            cell.source = "\n".join(lines)
+            lines = ((line.split(" = ")[0], line) for line in cell.source.splitlines())
+            cell.source = "\n".join(f'{name} = "{values[name]}"' if name in values else line for name, line in lines)
     return notebook
 
 # %% ../nbs/16_notebook_runner.ipynb #9f98b94b
@@ -467,7 +469,7 @@ def write_page(
     "report.ipynb and report.html, each whole or not at all."
     nbformat = import_nbformat()
 
-    notebook = tidy_notebook(nbformat.read(executed, as_version=4))
+    notebook = tidy_notebook(nbformat.read(executed, as_version=4), "" if failure else ".")
     page = page_of(notebook, title, failure, made_by)
     for name, text in (("report.ipynb", nbformat.writes(notebook) + "\n"), ("report.html", page)):
         replace_file(folder / name, text)

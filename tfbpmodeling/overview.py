@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-from .artifacts import replace_file
+from .artifacts import own_folder, replace_file
 from .config import ALL_DATA_CI_LEVEL, TOPN_CI_LEVEL, Config, listed, n_of
 from .figures import BLUE, FigureSpec, ORANGE, SKY, WIDTH, clustered, drawn, legend_above, new_axes, shown, styled, svg_text
 from tfbpmodeling.html import (
@@ -659,8 +659,7 @@ def write_overview(
 
 def _save_plots(folder: Path, figures: list[FigureSpec]) -> None:
     "Each file whole or not at all; those of an earlier batch that no longer hold are removed."
-    plots = folder / "plots"
-    plots.mkdir(exist_ok=True)
+    plots = own_folder(folder / "plots")
     for figure in figures:
         replace_file(plots / f"{figure.name}.png", figure.png)
         replace_file(plots / f"{figure.name}.svg", svg_text(figure.figure))

@@ -660,8 +660,9 @@ def _write_study(folder: Path, config: CalibrationConfig, summary: pd.DataFrame,
         f"power_{t}": power_figure(summary, t, q) for t in ("interactions", "both") if t in config.truths
     }
     for name, figure in figures.items():
-        figure.savefig(folder / "figures" / f"{name}.svg", metadata={"Date": None})
-        figure.savefig(folder / "figures" / f"{name}.png", dpi=110)
+        for ending, how in (("svg", dict(metadata={"Date": None})), ("png", dict(dpi=110))):
+            figure.savefig(drawn := io.BytesIO(), format=ending, **how)
+            replace_file(folder / "figures" / f"{name}.{ending}", drawn.getvalue())
     replace_file(folder / "calibration.json", json_text(dict(parameters=config.to_dict(), versions=versions())))
     replace_file(folder / "index.html", calibration_page(config, summary, corners))
 

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+from ..artifacts import replace_file
 from ..config import InputError, check_options, did_you_mean, option
 
 # %% auto #0
@@ -326,9 +327,8 @@ def simulate_interactions(
 def _write_files(data: InteractionData, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in (("response", data.response), ("predictors", data.predictors)):
-        table.to_csv(folder / TABLE_FILES[name], float_format=f"%.{DECIMALS}f", lineterminator="\n")
-    text = json.dumps(data.truth, indent=2) + "\n"
-    (folder / TABLE_FILES["truth"]).write_text(text, encoding="utf-8", newline="\n")
+        replace_file(folder / TABLE_FILES[name], table.to_csv(float_format=f"%.{DECIMALS}f", lineterminator="\n"))
+    replace_file(folder / TABLE_FILES["truth"], json.dumps(data.truth, indent=2) + "\n")
 
 # %% ../../nbs/known_truth/30_simulation.ipynb #556c08fb
 def read_truth(
