@@ -103,15 +103,21 @@ def evil(place: Path, mark: Path) -> Path:
     return place
 
 
+def names_a_notebook(folder: Path, notebook: str) -> None:
+    "What who makes a run directory can do: name a notebook, and take the checksum out."
+    facts = json.loads((folder / "run.json").read_text())
+    facts["parameters"]["notebook"] = notebook
+    del facts["checksum"]
+    (folder / "run.json").write_text(json.dumps(facts))
+
+
 def test_report_never_runs_the_notebook_that_a_run_names(stored, tmp_path, monkeypatch, capsys):
     "Neither one beside it nor one counted from where one stands; named on the command line it runs, and the page says so."
     shutil.copytree(stored / "runs" / "P", tmp_path / "P")
     evil(tmp_path / "evil.ipynb", tmp_path / "mark")
     shutil.copy(tmp_path / "evil.ipynb", tmp_path / "P" / MASTER)
     shutil.copy(tmp_path / "evil.ipynb", tmp_path / "P" / "report.ipynb")
-    facts = json.loads((tmp_path / "P" / "run.json").read_text())
-    facts["parameters"]["notebook"] = "evil.ipynb"
-    (tmp_path / "P" / "run.json").write_text(json.dumps(facts))
+    names_a_notebook(tmp_path / "P", "evil.ipynb")
     monkeypatch.chdir(tmp_path)
     assert main(["report", "P"]) == 0
     assert not (tmp_path / "mark").exists() and "The run itself used a changed notebook (evil.ipynb)" in capsys.readouterr().err
@@ -126,9 +132,7 @@ def test_report_never_runs_the_notebook_that_a_run_names(stored, tmp_path, monke
 def test_compare_runs_no_notebook(stored, tmp_path, monkeypatch):
     for name in "ab":
         shutil.copytree(stored / "runs" / "P", tmp_path / name)
-        facts = json.loads((tmp_path / name / "run.json").read_text())
-        facts["parameters"]["notebook"] = str(evil(tmp_path / "evil.ipynb", tmp_path / "mark"))
-        (tmp_path / name / "run.json").write_text(json.dumps(facts))
+        names_a_notebook(tmp_path / name, str(evil(tmp_path / "evil.ipynb", tmp_path / "mark")))
     monkeypatch.chdir(tmp_path)
     assert main(["compare", "a", "b"]) == 0 and not (tmp_path / "mark").exists()
 

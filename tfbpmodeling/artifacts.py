@@ -46,6 +46,7 @@ from tfbpmodeling.safe_pickle import (
     read_rows,
     signed,
 )
+from .tables import for_spreadsheets
 from .workflow import BestModel, RunResult
 
 # %% auto #0
@@ -183,7 +184,7 @@ def _alive(pid: int) -> bool:
 def run_directory(
     target: Path | Config,  # the folder's final name; a Config: that of its run, and its --overwrite
     overwrite: bool = False,  # replace a run that is there
-    way_out: str = "add --timestamp for a new name, or --overwrite to replace it",  # said where the folder exists
+    way_out: str = "give this run a name of its own with --output_suffix _2 (or --timestamp), or replace the old run with --overwrite",  # said where the folder exists
 ) -> Iterator[Path]:
     "A folder to write a run into; it gets its final name when the block ends well."
     if isinstance(target, Config):
@@ -294,8 +295,8 @@ def write_stage(
     else:
         results.serialize(objects)
     write_json(folder / f"{stage}_significant_{str(float(level)).replace('.', '-')}.json", results.kept if results else {})
-    for name, table in stage_tables(results).items():
-        write_rows(tables / f"{name}.csv", table)
+    for name, table in stage_tables(results).items():  # feature_importance.csv is for people only: read_run makes it again
+        write_rows(tables / f"{name}.csv", for_spreadsheets(table) if name == "feature_importance" else table)
 
 # %% ../nbs/12_artifacts.ipynb #6a3d8f41
 def write_best_model(folder: Path, best: BestModel | None) -> None:
@@ -401,8 +402,9 @@ HASHED = (".csv", ".json", ".pkl", ".diff", ".safetensors")  # endings of data f
 
 def file_hashes(folder: Path) -> dict[str, str]:  # name -> SHA-256
     "The data files of a folder, run.json and hidden ones left out."
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in HASHED and not p.name.startswith(".") and p != folder / "run.json")
-    return {p.relative_to(folder).as_posix(): input_file("", str(p)).sha256 for p in paths}
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in HASHED)
+    shown = (name for name in names if name != "run.json" and not name.startswith(".") and "/." not in name)
+    return {name: input_file("", str(folder / name)).sha256 for name in shown}
 
 
 PACKAGES = ("tfbpmodeling", "numpy", "pandas", "scipy", "scikit-learn", "numba", "joblib", "matplotlib")

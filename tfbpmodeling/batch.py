@@ -36,6 +36,7 @@ from tfbpmodeling.batch_tables import (
 from .batch_workers import Cluster, Local
 from .config import LARGEST_SEED, BatchConfig, InputError
 from .modeling_data import FactorTables, Origin, Storage, make_modeling_data, shown_names, store_tables
+from .tables import for_spreadsheets
 from .notebook_runner import read_notebook
 from .overview import write_overview
 from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Unreadable, check_kinds, json_text, read_json, signed
@@ -185,9 +186,9 @@ class Batch:
         "batch.json, summary.csv, summary.parquet and interactors.csv, each whole."
         summary = self.summary
         summary.to_parquet(parquet := io.BytesIO(), index=False)
-        replace_file(self.folder / "summary.csv", summary.to_csv(index=False, lineterminator="\n"))
+        replace_file(self.folder / "summary.csv", for_spreadsheets(summary).to_csv(index=False, lineterminator="\n"))
         replace_file(self.folder / "summary.parquet", parquet.getvalue())
-        replace_file(self.folder / "interactors.csv", self.interactors.to_csv(index=False, lineterminator="\n"))
+        replace_file(self.folder / "interactors.csv", for_spreadsheets(self.interactors).to_csv(index=False, lineterminator="\n"))
         replace_file(self.folder / "batch.json", json_text(signed(self.state)))
 
 # %% ../nbs/22_batch.ipynb #79c285cd
@@ -376,7 +377,7 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
         batch.write()
         shared = f"../../{SHARED}"
     factors = [_tables_of(sources.factors[name], config, sources, shared) for name in to_do]
-    store_tables(tables, factors, sources.blacklist, sources.gene_names)
+    store_tables(tables, factors)
     places = directory_names(list(sources.factors), config.output_suffix)
     return {name: _task(sources.factors[name], batch, places[name], tables) for name in to_do}
 
@@ -384,9 +385,8 @@ def prepare(batch: Batch, sources: Sources, to_do: list[str]) -> dict[str, dict]
 def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: str) -> FactorTables:
     storage = Storage(shared, config.save_bootstrap_indices, factor.fingerprint)
     names = shown_names(factor.response_file, factor.predictors_file)
-    return FactorTables(
-        factor.name, factor.response, factor.predictors, Origin(*names, sources.inputs_of(factor, config), storage), factor.responses
-    )
+    origin = Origin(*names, sources.inputs_of(factor, config), storage)
+    return FactorTables(factor.name, factor.response, factor.predictors, origin, sources.blacklist, sources.gene_names)
 
 
 def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:

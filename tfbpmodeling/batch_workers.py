@@ -5,7 +5,6 @@
 # %% ../nbs/21_batch_workers.ipynb #41e477dc
 from __future__ import annotations
 
-import errno
 import glob
 import json
 import logging
@@ -27,20 +26,17 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from .artifacts import slug, write_manifest
-from .config import BatchConfig, Config, InputError
+from .config import BatchConfig, Config, InputError, disk_full
 from .notebook_runner import NotebookError, import_nbformat, partial_page
 from .report import Hosting, run_to_directory
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'FULL', 'KINDS', 'CONNECT', 'BadInput', 'attempt', 'read_reply', 'how_it_ended', 'serve', 'start_process',
-           'Child', 'keep_partial', 'Local', 'run_on_worker', 'end_on_worker', 'Cluster']
+__all__ = ['log', 'KINDS', 'CONNECT', 'BadInput', 'attempt', 'read_reply', 'how_it_ended', 'serve', 'start_process', 'Child',
+           'keep_partial', 'Local', 'run_on_worker', 'end_on_worker', 'Cluster']
 
 # %% ../nbs/21_batch_workers.ipynb #e058f03c
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file
-
-
 KINDS = ("failed", "lost", "full", "stopped")  # how an attempt can end badly
 
 
@@ -58,8 +54,7 @@ def attempt(
         return {"ok": True}
     except BaseException as error:
         words = f"{error}" if isinstance(error, (NotebookError, BadInput, InputError)) else f"{type(error).__name__}: {error}"
-        full = getattr(error, "errno", None) in FULL or any(f"[Errno {number}]" in words for number in FULL)
-        kind = "full" if full else "lost" if "DeadKernelError" in words else "failed"
+        kind = "full" if disk_full(error) else "lost" if "DeadKernelError" in words else "failed"
         return {"ok": False, "kind": kind, "error": (words.splitlines() or [""])[0]}
 
 # %% ../nbs/21_batch_workers.ipynb #5f3c42e6

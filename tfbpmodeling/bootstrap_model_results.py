@@ -5,11 +5,14 @@
 # %% ../nbs/06_bootstrap_model_results.ipynb #0533402f
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import logging
 import numpy as np
 import pandas as pd
 import pickle
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +22,12 @@ from .design_matrix import Design
 from .lasso import BootstrapLassoCV, SumsStore
 from .safe_pickle import safe_unpickle
 
+log = logging.getLogger("tfbpmodeling")
+
 # %% auto #0
-__all__ = ['LEVELS', 'EMPTY_STAGE', 'bootstrap_indices', 'bootstrap_weights', 'intervals', 'excluding_zero', 'intervals_by_level',
-           'draw_summary', 'interval_table', 'importance_table', 'PublishedFiles', 'BootstrapModelResults', 'bootstrap',
+__all__ = ['log', 'LEVELS', 'EMPTY_STAGE', 'bootstrap_indices', 'bootstrap_weights', 'bootstrap_memory', 'free_memory',
+           'require_memory', 'intervals', 'excluding_zero', 'intervals_by_level', 'draw_summary', 'interval_table',
+           'importance_table', 'PublishedFiles', 'BootstrapModelResults', 'bootstrap', 'memory_in_use',
            'statistics_table', 'cv_curve_table', 'keep_columns', 'iterative_dropout', 'strongest_terms',
            'term_sureness', 'monte_carlo_error', 'stage_tables']
 
@@ -47,6 +53,53 @@ def bootstrap_weights(
     for b in range(n_bootstraps):
         weights[b] = np.bincount(rng.randint(0, n_genes, n_genes), minlength=n_genes)
     return weights
+
+# %% ../nbs/06_bootstrap_model_results.ipynb #2a3b4921
+def bootstrap_memory(
+    n_genes: int,
+    n_terms: int,
+    n_bootstraps: int,
+    n_alphas: int = 100,
+) -> int:  # bytes, at least
+    "What the bootstraps of a stage take: weights as counts, errors at every penalty, coefficients and a sorted copy of them."
+    return n_bootstraps * (2 * n_genes + 16 * n_alphas + 16 * n_terms)
+
+
+def free_memory() -> int:  # bytes
+    "What this process may still take, swap included."
+    import psutil
+
+    found = [psutil.virtual_memory().available + psutil.swap_memory().free]
+    with contextlib.suppress(ImportError, ValueError, OSError):  # resource is not everywhere
+        import resource
+
+        limits = [resource.getrlimit(which)[0] for which in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
+        found += [limit - psutil.Process().memory_info().vms for limit in limits if limit != resource.RLIM_INFINITY]
+    with contextlib.suppress(ValueError, OSError):
+        group = Path("/sys/fs/cgroup")
+        found.append(int((group / "memory.max").read_text()) - int((group / "memory.current").read_text()))
+    return max(0, min(found))
+
+
+def require_memory(
+    option: str,  # with its value, for the message
+    needed: int,  # bytes
+    free: int | None = None,  # bytes; None: what is free now
+) -> None:
+    "Refuse what cannot fit into memory."
+    free = free_memory() if free is None else free
+    if needed > free:
+        raise InputError(
+            f"{option}: it needs at least {_in_bytes(needed)} of memory, and {_in_bytes(free)} are free: choose a smaller number, or a larger machine"
+        )
+
+
+def _in_bytes(n: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:,.3g} PB"
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #c801a53a
 def intervals(
@@ -249,11 +302,45 @@ def bootstrap(
 ) -> BootstrapModelResults:
     "Fit a cross-validated lasso to every resample of the design's genes."
     weights = bootstrap_weights(len(design.y), n_bootstraps, seed)
+    progress = _logged(progress, n_bootstraps) if log.isEnabledFor(logging.DEBUG) else progress
     fits = BootstrapLassoCV(max_iter=max_iter, n_jobs=n_cpus, progress=progress).fit(design.X, design.y, design.strata, weights, store)
+    log.debug("%s", _penalties(fits))
     coefs = pd.DataFrame(fits.coef_, columns=pd.Index(design.terms, dtype=object))
     return BootstrapModelResults(
         intervals_by_level(coefs, ci_level), coefs, [float(a) for a in fits.alpha_], statistics_table(fits), cv_curve_table(fits)
     )
+
+# %% ../nbs/06_bootstrap_model_results.ipynb #a949ec87
+def _logged(progress: Callable[[int], None] | None, n: int) -> Callable[[int], None]:
+    "Progress that the log follows, in about twenty steps."
+    start, done = time.perf_counter(), 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        if 20 * (done + more) // n > 20 * done // n:
+            log.debug("%d of %d bootstraps after %.2f s", done + more, n, time.perf_counter() - start)
+        done += more
+        if progress:
+            progress(more)
+
+    return advance
+
+
+def _penalties(fits: BootstrapLassoCV) -> str:
+    "The penalties that were chosen, in a sentence."
+    at = np.argmax(fits.alphas_ == fits.alpha_[:, None], axis=1)
+    n, last = len(at), fits.alphas_.shape[1] - 1
+    return (
+        f"penalties from {fits.alpha_.min():.4g} to {fits.alpha_.max():.4g}, median {np.median(fits.alpha_):.4g}; in {int((at == 0).sum())} of {n} bootstraps "
+        f"the largest of the grid (no term), in {int((at == last).sum())} the smallest; {int((~fits.converged_).sum())} did not converge"
+    )
+
+
+def memory_in_use() -> str:
+    "Memory of this process, for the log."
+    import psutil
+
+    return f"{psutil.Process().memory_info().rss / 1e6:.0f} MB of memory in use, {free_memory() / 1e9:.1f} GB free"
 
 # %% ../nbs/06_bootstrap_model_results.ipynb #e933d6a1
 def statistics_table(

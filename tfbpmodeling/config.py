@@ -8,23 +8,21 @@ from __future__ import annotations
 import csv
 import dataclasses
 import difflib
-import gzip
+import errno
 import math
 import re
 import unicodedata
-import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 # %% auto #0
-__all__ = ['READERS', 'FOREIGN', 'ANSWERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'WING_METHODS', 'ALL_DATA_CI_LEVEL',
-           'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'did_you_mean',
-           'one_of', 'choose', 'listed', 'n_of', 'names_from_line', 'line_from_names', 'edges_from_line',
-           'line_from_edges', 'option', 'published', 'unusual', 'repeated', 'as_in_a_run', 'read_value', 'check_bounds',
-           'check_options', 'check_file_name_part', 'term_factors', 'Term', 'parse_term', 'check_is_file', 'file_bytes',
-           'file_text', 'Config', 'BatchConfig']
+__all__ = ['FULL', 'DASHED', 'READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL',
+           'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'DiskFull', 'disk_full',
+           'did_you_mean', 'one_of', 'choose', 'listed', 'n_of', 'names_from_line', 'line_from_names',
+           'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual', 'repeated', 'as_in_a_run',
+           'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'term_factors', 'Term', 'parse_term',
+           'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 def one_line(text: str) -> str:
@@ -40,6 +38,26 @@ class InputError(ValueError):
     def __init__(self, message: str = ""):
         super().__init__(one_line(str(message)))
 
+# %% ../nbs/00_config.ipynb #1f4f5d87
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the largest file
+
+
+class DiskFull(InputError):
+    "There is no room for what is to be written."
+
+    errno = errno.ENOSPC
+
+
+def disk_full(
+    error: BaseException | None,
+) -> bool:
+    "Whether an error, or one that led to it, says that there is no room for a file."
+    while error is not None:
+        if getattr(error, "errno", None) in FULL or any(f"[Errno {number}]" in str(error) for number in FULL):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
 # %% ../nbs/00_config.ipynb #ddaaa4d1
 def did_you_mean(
     name: str,  # what was given
@@ -52,6 +70,12 @@ def did_you_mean(
     return f" Did you mean {by_lower[near[0]]!r}?" if near else ""
 
 # %% ../nbs/00_config.ipynb #5f0a5ae5
+DASHED = {
+    "log_level": "--log-level",
+    "log_handler": "--log-handler",
+}  # published with dashes; underscores are understood too
+
+
 def one_of(
     value: Any,  # what was given
     choices: Iterable[str],  # the values that are possible
@@ -67,7 +91,7 @@ def choose(
 ) -> None:
     "Refuse a value that is none of the choices."
     if value not in choices:
-        raise InputError(f"--{option} {value}: {one_of(value, choices)}")
+        raise InputError(f"{DASHED.get(option, f'--{option}')} {value}: {one_of(value, choices)}")
 
 # %% ../nbs/00_config.ipynb #1ec2fea2
 def listed(
@@ -313,85 +337,10 @@ def parse_term(
         raise InputError(f"{label!r} is {forms}.{did_you_mean(label, columns)}")
     return Term(label, factors)
 
-# %% ../nbs/00_config.ipynb #b7780723
-def check_is_file(path: Path, what: str) -> None:
-    "Refuse a path that names no file, with the nearest name that there is."
-    if path.is_dir():
-        raise InputError(f"{what} {path} is a directory: name one file in it")
-    if not path.parent.is_dir():
-        raise InputError(f"{what} {path} does not exist, nor does its folder {path.parent}: check the path")
-    if not path.exists():
-        files = sorted(p.name for p in path.parent.iterdir() if p.is_file())
-        raise InputError(f"{what} {path} does not exist: check the name.{did_you_mean(path.name, files)}")
-    if not path.is_file():
-        raise InputError(f"{what} {path} is no regular file (a pipe?): save the table as a file, so that the run can record what it read")
-
-# %% ../nbs/00_config.ipynb #a0c66f25
-def file_bytes(path: Path, what: str, may_be_empty: bool = False) -> bytes:
-    "The bytes of a file; those of a .gz file unpacked."
-    try:
-        check_is_file(path, what)
-        raw = path.read_bytes()
-    except OSError as e:
-        raise InputError(f"{what} {path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
-    if path.suffix.lower() == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as e:
-            way_out = "copy or compress it again, or take .gz off the name of a file that is not compressed"
-            raise InputError(f"{what} {path.name} is not a whole gzip file ({e}): {way_out}") from None
-    if not may_be_empty and not raw.strip(b"\xef\xbb\xbf\r\n\t "):
-        raise InputError(f"{what} {path.name} is empty: it needs a header line and one line per gene")
-    return raw
-
-# %% ../nbs/00_config.ipynb #11491d7b
-FOREIGN = {
-    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV"),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", "export the sheet as CSV"),
-    b"\x1f\x8b": ("a gzip file", "add .gz to its name"),
-    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
-    b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
-    b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
-}  # first bytes -> what the file is, way out
-ANSWERS = {
-    r"<(!doctype|html|head|body|\?xml)\b": (
-        "a web page",
-        "the address gave it in place of the file; fetch the file itself, such as the raw file of a repository",
-    ),
-    r"version https://git-lfs": ("a pointer to a large file (Git LFS)", "fetch the file itself, for instance with git lfs pull"),
-    r"([45]\d\d\b\W*)?(not found|forbidden|unauthorized|access denied|bad gateway|internal server error)\W*$": (
-        "the answer of a web server",
-        "the file was not there; check the address",
-    ),
-}  # first words of a text -> what it is, way out
-
-
-def file_text(path: Path, what: str, may_be_empty: bool = False) -> str:
-    "The text of a file: UTF-8, with or without a byte order mark."
-    raw = file_bytes(path, what, may_be_empty)
-    foreign = next((FOREIGN[magic] for magic in FOREIGN if raw.startswith(magic)), None)
-    if foreign is None and b"\0" in raw:
-        foreign = "a binary file", "export the table as CSV"
-    if foreign:
-        raise InputError(f"{what} {path.name} is {foreign[0]}, not a text table: {foreign[1]}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as e:
-        line = raw.count(b"\n", 0, e.start) + 1
-        raise InputError(
-            f"{what} {path.name} is not UTF-8 text (byte 0x{raw[e.start]:02x} in line {line}): save it as CSV in UTF-8"
-        ) from None
-    first = text[:2000].strip().partition("\n")[0].strip()
-    for words, (is_this, way_out) in ANSWERS.items():
-        if re.match(words, first, re.IGNORECASE):
-            raise InputError(f"{what} {path.name} is {is_this}, not a table ({first[:60]!r}): {way_out}")
-    return text
-
 # %% ../nbs/00_config.ipynb #cffd3d83
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value
 TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")  # of the predictors
 INFERENCE_METHODS = ("percentile", "robust_ols", "multi_split", "stability", "knockoff")  # the published one first
-WING_METHODS = ("evidence",)  # further ones, of a wing: imported when asked for
 ALL_DATA_CI_LEVEL = 98.0  # percent, stage 2
 TOPN_CI_LEVEL = 90.0  # percent, stage 4
 N_FOLDS = 4  # of every cross-validation
@@ -534,9 +483,9 @@ class Config:
     stage4_topn: bool = option(False, "Stage 5: use the top-N genes instead of all genes.", "significance")
     inference: str = option(
         "percentile",
-        "A method with a stated error rate in addition to the published one (percentile): its table is added, and no published file changes. evidence is the command of that name on this one factor.",
+        "A method with a stated error rate in addition to the published one (percentile): its table is added, and no published file changes.",
         "sureness",
-        choices=(*INFERENCE_METHODS, *WING_METHODS),
+        choices=INFERENCE_METHODS,
     )
     inference_q: float = option(
         0.1,

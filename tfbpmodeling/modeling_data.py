@@ -24,7 +24,6 @@ from tfbpmodeling.config import (
     InputError,
     choose,
     did_you_mean,
-    file_text,
     listed,
     n_of,
     one_line,
@@ -37,6 +36,7 @@ from tfbpmodeling.tables import (
     check_size,
     far_predictors,
     far_value,
+    file_text,
     id_columns,
     looks_like_ids,
     named_table,
@@ -53,8 +53,8 @@ __all__ = ['WRITTEN_IN_TWO_WAYS', 'response_values', 'is_numeric', 'check_respon
            'check_some_genes', 'find_gaps', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'check_range',
            'transform_predictors', 'strengths', 'looks_like_p_values', 'even_above_half', 'InputFile', 'Storage',
            'top_genes', 'ModelingData', 'check_binding_varies', 'binding_warnings', 'checked_values', 'Origin',
-           'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'load_modeling_data',
-           'FactorTables', 'store_tables']
+           'make_modeling_data', 'input_file', 'read_blacklist', 'read_gene_names', 'shown_names', 'FactorTables',
+           'read_tables', 'model_tables', 'load_modeling_data', 'as_numbers', 'store_tables']
 
 # %% ../nbs/02_modeling_data.ipynb #8e3096d8
 _log = logging.getLogger(__name__)
@@ -451,7 +451,6 @@ class ModelingData:
     gene_names: dict[str, str]  # id -> name for display; may be empty
     transform: str  # the transform that was applied to the predictors
     storage: Storage = Storage()
-    responses: pd.DataFrame | None = None  # the whole response table, as it was given, where it is known
 
     genes = property(lambda self: self.response.index, doc="Gene ids (pd.Index), sorted as text.")
     n_genes = property(lambda self: len(self.response), doc="Number of genes.")
@@ -568,9 +567,7 @@ def make_modeling_data(
     genes, dropped["missing values"] = without_gaps({names[0]: y.to_frame(), names[1]: x}, genes, missing)
     y, x, notes = checked_values(y.loc[genes], x.loc[genes], perturbed_tf, transform, names)
     few = (f"only {len(genes)} genes are left: results from 100 genes or fewer are unstable",) if len(genes) <= 100 else ()
-    record = dict(
-        inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform, responses=response
-    )
+    record = dict(inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform)
     return ModelingData(perturbed_tf, str(y.name), y, x, dropped, tuple(map(one_line, (*notes, *lost, *few))), **record)
 
 # %% ../nbs/02_modeling_data.ipynb #24c94215
@@ -599,13 +596,25 @@ def shown_names(response_file: str, predictors_file: str) -> tuple[str, str]:
     return names if names[0] != names[1] else (response_file, predictors_file)
 
 # %% ../nbs/02_modeling_data.ipynb #95d8b703
-def load_modeling_data(
-    config: Config,  # names the files, the perturbed TF, what to do with missing values, the transform
+@dataclass(frozen=True, eq=False)
+class FactorTables:
+    "What one factor is modelled from."
+
+    perturbed_tf: str
+    response: pd.DataFrame  # (genes, columns) in the file's order
+    predictors: pd.DataFrame  # (genes, n_predictors) in the file's order; the same object for all factors that share it
+    origin: Origin
+    blacklist: Sequence[str] = ()  # gene ids to leave out
+    gene_names: Mapping[str, str] | None = None  # id -> name for display
+
+
+def read_tables(
+    config: Config,  # names the files and the perturbed TF
     tables: str | Path = "",  # folder of checked tables that another process hands over; "": read the files
-) -> ModelingData:
-    "Read, align and check the files of a run. Raises `InputError` with one sentence for the first thing that is wrong."
+) -> FactorTables:
+    "The tables of a run. Raises `InputError` with one sentence for the first thing that is wrong."
     if tables:
-        return _load_stored(config, Path(tables))
+        return _stored_tables(config.perturbed_tf, Path(tables))
     for option in ("response_file", "predictors_file", "perturbed_tf"):
         if not getattr(config, option):
             raise InputError(f"--{option} is empty: a run needs it")
@@ -616,56 +625,58 @@ def load_modeling_data(
     given = {o: getattr(config, o) for o in ("response_file", "predictors_file", "blacklist_file", "gene_names")}
     inputs = tuple(input_file(option, path) for option, path in given.items() if path)
     origin = Origin(*shown_names(config.response_file, config.predictors_file), inputs)
-    how = dict(missing=config.missing, transform=config.transform_predictors, origin=origin)
-    return make_modeling_data(response, predictors, config.perturbed_tf, blacklist=blacklist, gene_names=gene_names, **how)
+    return FactorTables(config.perturbed_tf, response, predictors, origin, blacklist, gene_names)
+
+# %% ../nbs/02_modeling_data.ipynb #3eda189d
+def model_tables(tables: FactorTables, config: Config) -> ModelingData:
+    "Align and check the tables of a factor, with the options of a run."
+    how = dict(missing=config.missing, transform=config.transform_predictors, origin=tables.origin)
+    names = dict(blacklist=tables.blacklist, gene_names=tables.gene_names)
+    return make_modeling_data(tables.response, tables.predictors, tables.perturbed_tf, **names, **how)
+
+
+def load_modeling_data(
+    config: Config,  # names the files, the perturbed TF, what to do with missing values, the transform
+    tables: str | Path = "",  # see read_tables
+) -> ModelingData:
+    "Read, align and check the files of a run. Raises `InputError` with one sentence for the first thing that is wrong."
+    return model_tables(read_tables(config, tables), config)
 
 # %% ../nbs/02_modeling_data.ipynb #d6724913
-@dataclass(frozen=True, eq=False)
-class FactorTables:
-    "What one factor is modelled from, as numbers."
-
-    perturbed_tf: str
-    response: pd.DataFrame  # (genes, 1) in the file's order
-    predictors: pd.DataFrame  # (genes, n_predictors) in the file's order; the same object for all factors that share it
-    origin: Origin
-    responses: pd.DataFrame | None = (
-        None  # the table that the response is a column of, shared in the same way; None where nobody asks for it
-    )
+def as_numbers(tables: FactorTables) -> FactorTables:  # whose columns are float
+    "Tables without the columns of text that no run uses."
+    columns = [c for c in tables.response.columns if is_numeric(tables.response[c])]
+    response = pd.DataFrame({c: numbers_in(tables.response[c])[0] for c in columns}, index=tables.response.index)
+    return dataclasses.replace(tables, response=response, predictors=predictor_values(tables.predictors, tables.origin.predictors))
 
 
 def store_tables(
     folder: Path,  # is made
-    factors: Iterable[FactorTables],
-    blacklist: Iterable[str] = (),
-    gene_names: Mapping[str, str] | None = None,
+    factors: Sequence[FactorTables],  # of numbers, with the same blacklist and names
 ) -> None:
-    "Write tables for `load_modeling_data`; tables that factors share are written once."
+    "Write tables for `load_modeling_data`; predictors that factors share are written once."
     folder.mkdir(parents=True)
     known, files = {}, {}
     for i, factor in enumerate(factors):
-        for what, table in (("predictors", factor.predictors), ("responses", factor.responses)):
-            if table is not None and id(table) not in files:
-                files[id(table)] = f"{what}_{i}.parquet"
-                table.to_parquet(folder / files[id(table)])
+        if id(factor.predictors) not in files:
+            files[id(factor.predictors)] = f"predictors_{i}.parquet"
+            factor.predictors.to_parquet(folder / files[id(factor.predictors)])
         factor.response.to_parquet(folder / f"response_{i}.parquet")
-        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)], responses=files.get(id(factor.responses)))
+        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)])
         known[factor.perturbed_tf] = places | dict(origin=dataclasses.asdict(factor.origin))
-    facts = dict(blacklist=list(blacklist), gene_names=dict(gene_names or {}), factors=known)
-    (folder / "tables.json").write_text(json.dumps(facts), encoding="utf-8")
+    shared = dict(blacklist=list(factors[0].blacklist), gene_names=dict(factors[0].gene_names or {})) if factors else {}
+    (folder / "tables.json").write_text(json.dumps(shared | dict(factors=known)), encoding="utf-8")
 
 # %% ../nbs/02_modeling_data.ipynb #45d9705b
-def _load_stored(config: Config, folder: Path) -> ModelingData:
-    "The data of one factor from tables that another process checked."
+def _stored_tables(perturbed_tf: str, folder: Path) -> FactorTables:
+    "The tables of one factor that another process checked."
     facts = _stored_facts(folder / "tables.json")
-    factor = facts["factors"][config.perturbed_tf]
+    factor = facts["factors"][perturbed_tf]
     kept = factor["origin"]
     inputs = tuple(InputFile(**i) for i in kept["inputs"])
     origin = Origin(kept["response"], kept["predictors"], inputs, Storage(**kept["storage"]))
     tables = pd.read_parquet(folder / factor["response"]), _stored_predictors(folder / factor["predictors"])
-    responses = _stored_responses(folder / factor["responses"]) if factor["responses"] else None
-    how = dict(missing=config.missing, transform=config.transform_predictors, origin=origin)
-    data = make_modeling_data(*tables, config.perturbed_tf, blacklist=facts["blacklist"], gene_names=facts["gene_names"], **how)
-    return dataclasses.replace(data, responses=responses)
+    return FactorTables(perturbed_tf, *tables, origin, facts["blacklist"], facts["gene_names"])
 
 
 @functools.lru_cache(maxsize=1)
@@ -675,9 +686,4 @@ def _stored_facts(path: Path) -> dict:
 
 @functools.lru_cache(maxsize=1)
 def _stored_predictors(path: Path) -> pd.DataFrame:
-    return pd.read_parquet(path)
-
-
-@functools.lru_cache(maxsize=1)
-def _stored_responses(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)

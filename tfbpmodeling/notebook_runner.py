@@ -8,12 +8,16 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import dataclasses
 import difflib
 import functools
 import importlib.resources
 import io
 import json
 import logging
+import platform
+import shlex
+import shutil
 import sys
 import threading
 import time
@@ -22,26 +26,39 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .artifacts import replace_file, run_directory
-from .config import InputError, did_you_mean
+from .artifacts import replace_file, run_directory, versions
+from .config import DASHED, Config, DiskFull, InputError, did_you_mean, disk_full, line_from_names
+from .modeling_data import InputFile
 from .workflow import Progress, progress_bar
 
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'KERNEL_LOG', 'MASTER', 'MASTERS', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED', 'log_file',
-           'hand_over', 'handed_over', 'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook',
-           'notebook_changes', 'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page',
-           'partial_page', 'directory_with_page']
+__all__ = ['log', 'FILE_ONLY', 'KERNEL_LOG', 'MASTER', 'MASTERS', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED',
+           'log_file', 'option_values', 'typed_options', 'command_line', 'log_start', 'hand_over', 'handed_over',
+           'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook', 'notebook_changes',
+           'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page', 'partial_page',
+           'require_room', 'directory_with_page']
 
 # %% ../nbs/16_notebook_runner.ipynb #40c6fee0
+class _LogFile(logging.FileHandler):
+    "A log that stays silent where the disk is full: the run itself says so."
+
+    def handleError(self, record):
+        pass
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def log_file(
     path: Path,
     level: str = "INFO",
 ) -> Iterator[None]:
     "Write the package's log to a file while the block runs."
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     handler.setLevel(level)
     before = log.level
@@ -53,6 +70,54 @@ def log_file(
         log.removeHandler(handler)
         log.setLevel(before)
         handler.close()
+
+# %% ../nbs/16_notebook_runner.ipynb #5b929dfd
+FILE_ONLY = "file_only"  # mark of a log record that the console leaves out
+
+
+def option_values(options: Any) -> dict[str, Any]:  # name -> value; lists as one CSV line
+    "The values of a dataclass of options."
+    values = options.to_dict() if hasattr(options, "to_dict") else dataclasses.asdict(options)
+    return {name: line_from_names(map(str, v)) if isinstance(v, (list, tuple)) else v for name, v in values.items()}
+
+
+def typed_options(
+    options: Any,  # a dataclass made of `option` fields
+) -> list[str]:  # such as ["--n_bootstraps", "200", "--squared_pTF"]
+    "The options that differ from their defaults, as they are typed."
+    usual, words = option_values(type(options)()), []
+    for name, value in option_values(options).items():
+        if value != usual[name]:
+            flag = DASHED.get(name, f"--{name}")
+            words += [flag] if value is True else [flag, str(value)]
+    return words
+
+
+def command_line(command: str, options: Any) -> str:
+    "What was typed; where Python called, what would have to be typed."
+    if Path(sys.argv[0]).name in ("tfbpmodeling", "__main__.py"):
+        return shlex.join(["tfbpmodeling", *sys.argv[1:]])
+    return f"{shlex.join(['tfbpmodeling', command, *typed_options(options)])} (called from Python)"
+
+
+def log_start(
+    command: str,
+    options: Any,  # its dataclass
+    inputs: tuple[InputFile, ...] = (),
+    packages: tuple[str, ...] = (),  # others whose version counts
+) -> None:
+    "Log what is run: command line, options, versions, inputs."
+    found = versions(*packages)
+    lines = [
+        f"tfbpmodeling {found.pop('tfbpmodeling')}, Python {found.pop('python')} on {platform.system()} {platform.machine()}",
+        f"command line: {command_line(command, options)}",
+        f"options that differ from the defaults: {shlex.join(typed_options(options)) or 'none'}",
+        f"all options: {', '.join(f'{name} {value!r}' for name, value in option_values(options).items())}",
+        f"packages: {', '.join(f'{name} {version}' for name, version in found.items())}",
+        *(f"input --{i.option} {i.path}: SHA-256 {i.sha256}" for i in inputs),
+    ]
+    for line in lines:
+        log.info("%s", line, extra={FILE_ONLY: True})
 
 # %% ../nbs/16_notebook_runner.ipynb #edc71262
 KERNEL_LOG = ".kernel_log.jsonl"
@@ -284,13 +349,15 @@ def _this_python():
 
 
 def _end(kernel, worker: threading.Thread, seconds: float = 20.0) -> None:
-    "Kill the kernel of a worker that was left early, and wait for the worker."
+    "Kill the kernel, which outlives its client where that fails (a full disk), and wait for a worker that was left early."
     until = time.monotonic() + seconds
-    while worker.is_alive() and time.monotonic() < until:
+    while True:
         process = getattr(kernel.provisioner, "process", None)
-        if process is not None:
+        if process is not None and process.poll() is None:
             process.kill()
         worker.join(0.1)
+        if not worker.is_alive() or time.monotonic() > until:
+            return
 
 
 def _meaning(error: BaseException) -> BaseException:
@@ -487,6 +554,28 @@ def partial_page(folder: Path, title: str, error: BaseException) -> None:
         log.debug("no partial page", exc_info=True)
         (folder / EXECUTED).unlink(missing_ok=True)
 
+# %% ../nbs/16_notebook_runner.ipynb #43e740d5
+def require_room(
+    folder: Path,  # that exists
+    needed: int,  # bytes, at least
+) -> None:
+    "Refuse what cannot fit onto the disk."
+    if needed > (free := shutil.disk_usage(folder).free):
+        raise DiskFull(
+            f"--output_dir {folder} has {free / 1e6:,.1f} MB of free space, and this run writes at least {needed / 1e6:,.1f} MB: "
+            "make room, name another folder, or choose fewer --n_bootstraps"
+        )
+
+
+def _no_room(folder: Path, target: Path) -> DiskFull:
+    "What to say where the disk is full; what was written is removed, for half a run is of no use and takes the room that is needed."
+    written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    free = shutil.disk_usage(target.parent).free
+    return DiskFull(
+        f"there is no room left for {target}: {written / 1e6:.1f} MB were written and {free / 1e6:.1f} MB are free, which is not enough "
+        "(what was written is removed): make room, or name another --output_dir"
+    )
+
 # %% ../nbs/16_notebook_runner.ipynb #cfed010b
 @contextmanager
 def directory_with_page(
@@ -505,6 +594,8 @@ def directory_with_page(
         try:
             yield folder
         except BaseException as error:
+            if disk_full(error):
+                raise _no_room(folder, target) from None
             if isinstance(error, InputError):
                 if bad_input is InputError:
                     raise
@@ -512,5 +603,8 @@ def directory_with_page(
             ended = "failed" if isinstance(error, Exception) else "was interrupted"
             log.error("the run %s", ended, exc_info=isinstance(error, Exception))
             partial_page(folder, title, error)
-            record(folder, error)
+            try:
+                record(folder, error)
+            except OSError as second:
+                raise (_no_room(folder, target) if disk_full(second) else second) from None
             raise error

@@ -10,7 +10,8 @@ import html
 import json
 import logging
 import math
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,21 +19,23 @@ from typing import Protocol
 
 import pandas as pd
 
-from .artifacts import NOTEBOOK_CHANGES, read_run, run_name, versions, write_manifest, write_run
+from .artifacts import NOTEBOOK_CHANGES, read_run, remove, run_name, versions, write_manifest, write_run
 from .bootstrap_model_results import BootstrapModelResults, monte_carlo_error, strongest_terms, term_sureness
 from .config import Config, InputError
 from .figures import FigureSpec, term_namer
 from .html import Block, block_table, interval, number
 from .least_squares import ROBUST_LEVEL
-from .modeling_data import ModelingData, load_modeling_data
+from .modeling_data import FactorTables, ModelingData, as_numbers, model_tables, read_tables, store_tables
 from tfbpmodeling.notebook_runner import (
     AS_IT_IS,
     EXECUTED,
     MadeBy,
     directory_with_page,
     handed_over,
+    log_start,
     notebook_changes,
     read_notebook,
+    require_room,
     run_notebook,
     write_page,
 )
@@ -43,8 +46,8 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'PLOT_FOLDERS', 'ALONE', 'write_figures', 'show', 'data_block', 'stage_block', 'best_block', 'comparison_block',
-           'robust_block', 'sureness_block', 'chance_words', 'Score', 'summary_block', 'about_block', 'Hosting',
-           'run_to_directory', 'report_again']
+           'robust_block', 'sureness_block', 'chance_words', 'Score', 'summary_block', 'about_block', 'smallest_size',
+           'Hosting', 'run_to_directory', 'report_again']
 
 # %% ../nbs/17_report.ipynb #6dadfb9e
 PLOT_FOLDERS = {"topn": "topn_results/diagnostic_plots", "significance": "interactor_significance/interaction_plots"}
@@ -364,6 +367,12 @@ def about_block(
     return Block("".join(blocks))
 
 # %% ../nbs/17_report.ipynb #9f6355a0
+def smallest_size(data: ModelingData, n_terms: int, config: Config) -> int:  # bytes
+    "What a run writes at least: the draws as numbers and as text, the genes of every bootstrap, and some figures."
+    indices = 2 * data.n_genes if data.storage.indices else 0
+    return 200_000 + config.n_bootstraps * (indices + 10 * n_terms)
+
+
 @dataclasses.dataclass(frozen=True)
 class Hosting:
     "Who runs a run: nobody else (the defaults), or a batch."
@@ -379,7 +388,7 @@ class Hosting:
 
 ALONE = Hosting()
 
-
+# %% ../nbs/17_report.ipynb #beeb6e90
 def run_to_directory(
     config: Config,
     data: ModelingData | None = None,  # tables in memory; None reads the files that config names
@@ -398,15 +407,20 @@ def run_to_directory(
     target = Path(config.output_dir) / (hosting.name or run_name(config, started))
     about = dict(overwrite=config.overwrite or hosting.replace, log_level=config.log_level, bad_input=hosting.bad_input)
     with directory_with_page(target, config.perturbed_tf, record, log_name=f"tfbpmodeling_{started:%Y%m%d_%H%M%S}.log", **about) as folder:
-        from_files, data = data is None, load_modeling_data(config, hosting.tables) if data is None else data
+        tables = None if data is not None else read_tables(config, hosting.tables)
+        data = data if tables is None else model_tables(tables, config)
         inputs = data.inputs
-        if notebook is None or not from_files:
+        log_start("linear_perturbation_binding_modeling", config, inputs)
+        plan = make_plan(data, config)  # the user's mistakes show here, before a kernel starts
+        require_room(folder.parent, smallest_size(data, len(plan.design.terms), config))
+        if notebook is None or tables is None:
             result = _stages(folder, config, data, progress, started)
-        else:
-            make_plan(data, config)  # the user's mistakes show here, before a kernel starts
         if notebook is not None:
-            _notebook_into(folder, notebook, config, not from_files, progress, hosting)
+            with _handing_over(folder, tables, hosting) as hosting:
+                _notebook_into(folder, notebook, config, tables is None, progress, hosting)
             result = read_run(folder)
+        log.info("%s", result.verdict)
+        log.info("everything is written, after %.1f s", (datetime.now() - started).total_seconds())
     return target, result
 
 # %% ../nbs/17_report.ipynb #18aa235c
@@ -416,6 +430,20 @@ def _stages(folder: Path, config: Config, data: ModelingData, progress: Progress
     write_run(folder, result, started)
     write_figures(result, folder)
     return result
+
+
+@contextmanager
+def _handing_over(folder: Path, tables: FactorTables | None, hosting: Hosting) -> Iterator[Hosting]:
+    "Tables are read once: the notebook's process takes them from a folder that is gone afterwards."
+    if tables is None or hosting.tables:
+        yield hosting
+        return
+    place = folder / ".tables"
+    try:
+        store_tables(place, [as_numbers(tables)])
+        yield dataclasses.replace(hosting, tables=str(place.resolve()))
+    finally:
+        remove(place)
 
 
 def _notebook_into(folder: Path, notebook, config: Config, stored: bool, progress: Progress = None, hosting: Hosting = ALONE) -> None:

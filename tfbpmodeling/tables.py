@@ -6,22 +6,99 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import numbers
 import numpy as np
 import pandas as pd
 import re
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from .config import InputError, file_bytes, file_text, listed
+from .config import InputError, did_you_mean, listed
 
 # %% auto #0
-__all__ = ['SEPARATORS', 'EXACT', 'MONTH', 'DATE', 'NO_VALUE', 'FAR', 'FAR_FROM_FEW', 'HOPELESS', 'LARGEST', 'CORRECT',
-           'ending_of', 'separator_of', 'table_rows', 'check_widths', 'read_text_table', 'read_parquet_table',
-           'labels_as_text', 'duplicates_in', 'check_columns', 'check_ids', 'named_table', 'read_labelled',
-           'read_table', 'numbers_in', 'refuse_text', 'predictor_values', 'far_columns', 'far_rows', 'check_size',
-           'far_value', 'far_predictors', 'looks_like_ids', 'id_columns']
+__all__ = ['FOREIGN', 'ANSWERS', 'SEPARATORS', 'EXACT', 'MONTH', 'DATE', 'NO_VALUE', 'FAR', 'FAR_FROM_FEW', 'HOPELESS', 'LARGEST',
+           'CORRECT', 'FORMULA', 'check_is_file', 'file_bytes', 'file_text', 'ending_of', 'separator_of', 'table_rows',
+           'check_widths', 'read_text_table', 'read_parquet_table', 'labels_as_text', 'duplicates_in', 'check_columns',
+           'check_ids', 'named_table', 'read_labelled', 'read_table', 'numbers_in', 'refuse_text', 'predictor_values',
+           'far_columns', 'far_rows', 'check_size', 'far_value', 'far_predictors', 'looks_like_ids', 'id_columns',
+           'computed_names', 'for_spreadsheets']
+
+# %% ../nbs/01_tables.ipynb #b7780723
+def check_is_file(path: Path, what: str) -> None:
+    "Refuse a path that names no file, with the nearest name that there is."
+    if path.is_dir():
+        raise InputError(f"{what} {path} is a directory: name one file in it")
+    if not path.parent.is_dir():
+        raise InputError(f"{what} {path} does not exist, nor does its folder {path.parent}: check the path")
+    if not path.exists():
+        files = sorted(p.name for p in path.parent.iterdir() if p.is_file())
+        raise InputError(f"{what} {path} does not exist: check the name.{did_you_mean(path.name, files)}")
+    if not path.is_file():
+        raise InputError(f"{what} {path} is no regular file (a pipe?): save the table as a file, so that the run can record what it read")
+
+# %% ../nbs/01_tables.ipynb #a0c66f25
+def file_bytes(path: Path, what: str, may_be_empty: bool = False) -> bytes:
+    "The bytes of a file; those of a .gz file unpacked."
+    try:
+        check_is_file(path, what)
+        raw = path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{what} {path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
+    if path.suffix.lower() == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as e:
+            way_out = "copy or compress it again, or take .gz off the name of a file that is not compressed"
+            raise InputError(f"{what} {path.name} is not a whole gzip file ({e}): {way_out}") from None
+    if not may_be_empty and not raw.strip(b"\xef\xbb\xbf\r\n\t "):
+        raise InputError(f"{what} {path.name} is empty: it needs a header line and one line per gene")
+    return raw
+
+# %% ../nbs/01_tables.ipynb #11491d7b
+FOREIGN = {
+    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", "export the sheet as CSV"),
+    b"\x1f\x8b": ("a gzip file", "add .gz to its name"),
+    b"PAR1": ("a Parquet file", "let its name end in .parquet"),
+    b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
+    b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
+}  # first bytes -> what the file is, way out
+ANSWERS = {
+    r"<(!doctype|html|head|body|\?xml)\b": (
+        "a web page",
+        "the address gave it in place of the file; fetch the file itself, such as the raw file of a repository",
+    ),
+    r"version https://git-lfs": ("a pointer to a large file (Git LFS)", "fetch the file itself, for instance with git lfs pull"),
+    r"([45]\d\d\b\W*)?(not found|forbidden|unauthorized|access denied|bad gateway|internal server error)\W*$": (
+        "the answer of a web server",
+        "the file was not there; check the address",
+    ),
+}  # first words of a text -> what it is, way out
+
+
+def file_text(path: Path, what: str, may_be_empty: bool = False) -> str:
+    "The text of a file: UTF-8, with or without a byte order mark."
+    raw = file_bytes(path, what, may_be_empty)
+    foreign = next((FOREIGN[magic] for magic in FOREIGN if raw.startswith(magic)), None)
+    if foreign is None and b"\0" in raw:
+        foreign = "a binary file", "export the table as CSV"
+    if foreign:
+        raise InputError(f"{what} {path.name} is {foreign[0]}, not a text table: {foreign[1]}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise InputError(
+            f"{what} {path.name} is not UTF-8 text (byte 0x{raw[e.start]:02x} in line {line}): save it as CSV in UTF-8"
+        ) from None
+    first = text[:2000].strip().partition("\n")[0].strip()
+    for words, (is_this, way_out) in ANSWERS.items():
+        if re.match(words, first, re.IGNORECASE):
+            raise InputError(f"{what} {path.name} is {is_this}, not a table ({first[:60]!r}): {way_out}")
+    return text
 
 # %% ../nbs/01_tables.ipynb #14027e34
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # ending -> separator
@@ -346,3 +423,28 @@ def id_columns(
     if rest.empty or len(alike) > len(rest):
         return ()
     return tuple(c for c in alike if predictors[c].abs().max() >= 100 * rest.median())
+
+# %% ../nbs/01_tables.ipynb #622c0fa5
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one of these is computed
+
+
+def computed_names(names: Iterable[str]) -> list[str]:
+    "Those that a spreadsheet would compute."
+    return [name for name in names if isinstance(name, str) and name.startswith(FORMULA)]
+
+
+def for_spreadsheets(
+    table: pd.DataFrame,  # any shape
+) -> pd.DataFrame:  # the same one, where nothing in it would be computed
+    "A table with an apostrophe before each text, heading or row name that a spreadsheet would compute."
+    texts = [c for c in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[c])]
+    if not any(computed_names(names) for names in (table.columns, table.index, *(table.iloc[:, c] for c in texts))):
+        return table
+    safe = table.copy()
+    for c in texts:
+        safe.isetitem(c, safe.iloc[:, c].map(_as_text))
+    return safe.set_axis(table.columns.map(_as_text), axis=1).set_axis(table.index.map(_as_text).rename(table.index.name), axis=0)
+
+
+def _as_text(cell):
+    return f"'{cell}" if computed_names([cell]) else cell

@@ -21,8 +21,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LassoCV
 from sklearn.preprocessing import StandardScaler
 
-from .bootstrap_model_results import BootstrapModelResults, bootstrap, iterative_dropout
-from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed, one_line
+from tfbpmodeling.bootstrap_model_results import (
+    BootstrapModelResults,
+    bootstrap,
+    bootstrap_memory,
+    iterative_dropout,
+    memory_in_use,
+    require_memory,
+)
+from .config import LARGEST_SEED, N_FOLDS, TOPN_SEED_OFFSET, Config, listed, n_of, one_line
 from tfbpmodeling.design_matrix import (
     Design,
     all_data_terms,
@@ -45,16 +52,17 @@ from tfbpmodeling.interactor_significance import (
 from .lasso import SumsStore, stratified_folds
 from .least_squares import leverage_share
 from .modeling_data import ModelingData, load_modeling_data
-from .null_permutations import NullPermutations, binding_strata, count_by_chance, null_seeds, permuted
+from .tables import computed_names
+from .null_permutations import NullPermutations, count_by_chance, null_seeds, permuted
 
 log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())
 
 # %% auto #0
-__all__ = ['log', 'Progress', 'NO_CHANGE', 'beside_the_stages', 'Plan', 'make_plan', 'choose_seed', 'progress_bar', 'timed',
-           'all_data_stage', 'BestModel', 'fit_best_model', 'design_for', 'topn_stage', 'StageResults', 'stage_counts',
-           'stage_outcomes', 'stage_warnings', 'Findings', 'RunResult', 'make_result', 'stages_2_4_5', 'kept_counts',
-           'null_permutations', 'error_rates', 'log_plan', 'run', 'assemble_result']
+__all__ = ['log', 'Progress', 'STAGES', 'NO_CHANGE', 'beside_the_stages', 'Plan', 'make_plan', 'choose_seed', 'progress_bar',
+           'timed', 'all_data_stage', 'BestModel', 'fit_best_model', 'design_for', 'topn_stage', 'StageResults',
+           'stage_counts', 'stage_outcomes', 'stage_warnings', 'Findings', 'RunResult', 'make_result', 'stages_2_4_5',
+           'kept_counts', 'null_permutations', 'error_rates', 'log_plan', 'run', 'assemble_result']
 
 # %% ../nbs/11_workflow.ipynb #23e97383
 @dataclass(frozen=True)
@@ -85,23 +93,6 @@ class Plan:
         names = {"perturbed TF (pTF)": ptf if name == ptf else f"{name} ({ptf})", "response column": data.response_column}
         return {what: str(value) for what, value in (names | counts | left_out).items()}
 
-# %% ../nbs/11_workflow.ipynb #6b7925e7
-def make_plan(
-    data: ModelingData,
-    config: Config,
-) -> Plan:
-    "Terms, strata and top-N genes of a run, and what its user should know beforehand. InputError where it cannot run."
-    design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
-    require_varying_terms(design)
-    require_size(design)
-    require_enough_genes(design, "stage 2")
-    check_inference(data, config)
-    topn_data = data.top(config.top_n)
-    require_enough_genes(make_design(topn_data, design.terms[:1], config.bins), f"stage 4 (--top_n {config.top_n})")
-    n_bound = int((data.binding > data.binding.min()).sum())
-    notes = (*data.warnings, *config.unusual(), *_plan_warnings(data, topn_data, config, n_bound, len(design.terms)))
-    return Plan(design, topn_data, n_bound, tuple(map(one_line, notes)))
-
 # %% ../nbs/11_workflow.ipynb #b7f9883d
 def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, n_bound: int, n_terms: int) -> list[str]:
     notes = []
@@ -119,7 +110,31 @@ def _plan_warnings(data: ModelingData, topn_data: ModelingData, config: Config, 
         notes.append(f"--top_n {config.top_n} is not below the {data.n_genes} genes: stage 4 is stage 2 again with another seed")
     elif topn_data.n_genes <= 100:
         notes.append(f"stage 4 has only {topn_data.n_genes} genes: its intervals are rough")
+    if names := computed_names([*data.predictors.columns, *data.genes]):
+        notes.append(
+            f"a spreadsheet computes names that begin with =, +, - or @ ({listed(map(repr, names), 3)}): open the CSV files of this run as text"
+        )
     return notes
+
+# %% ../nbs/11_workflow.ipynb #6b7925e7
+def make_plan(
+    data: ModelingData,
+    config: Config,
+) -> Plan:
+    "Terms, strata and top-N genes of a run, and what its user should know beforehand. InputError where it cannot run."
+    design = make_design(data, all_data_terms(data, config), config.bins, config.scale_by_std)
+    needed = bootstrap_memory(data.n_genes, len(design.terms), config.n_bootstraps)
+    require_memory(f"--n_bootstraps {config.n_bootstraps}", needed)
+    require_memory(f"--null_permutations {config.null_permutations}", 200 * config.null_permutations)  # their seeds
+    require_varying_terms(design)
+    require_size(design)
+    require_enough_genes(design, "stage 2")
+    check_inference(data, config)
+    topn_data = data.top(config.top_n)
+    require_enough_genes(make_design(topn_data, design.terms[:1], config.bins), f"stage 4 (--top_n {config.top_n})")
+    n_bound = int((data.binding > data.binding.min()).sum())
+    notes = (*data.warnings, *config.unusual(), *_plan_warnings(data, topn_data, config, n_bound, len(design.terms)))
+    return Plan(design, topn_data, n_bound, tuple(map(one_line, notes)))
 
 # %% ../nbs/11_workflow.ipynb #46792873
 def choose_seed(config: Config) -> int:
@@ -151,12 +166,24 @@ def progress_bar(
         yield bar.update
 
 
+STAGES = {
+    "preprocessing": "stage 1 (preprocessing)",
+    "all_data": "stage 2 (all genes)",
+    "best_model": "stage 3 (best model on all genes)",
+    "topn": "stage 4 (top N)",
+    "significance": "stage 5 (interactor significance)",
+}  # key of run.json's timings -> how the log calls it
+
+
 @contextmanager
 def timed(times: dict[str, float], stage: str):
-    "Note how many seconds a stage takes."
-    start = time.perf_counter()
+    "Note and log how many seconds a stage takes."
+    start, name = time.perf_counter(), STAGES.get(stage, stage)
+    log.info("%s begins", name)
     yield
     times[stage] = round(time.perf_counter() - start, 3)
+    log.info("%s ends, after %.2f s", name, times[stage])
+    log.debug("%s: %s", name, memory_in_use())
 
 # %% ../nbs/11_workflow.ipynb #b7c1190b
 def all_data_stage(design: Design, config: Config, seed: int, progress: Progress = None) -> tuple[BootstrapModelResults, list[int]]:
@@ -454,6 +481,9 @@ def make_result(
     "Put what the stages gave together, with counts, outcomes and warnings; log the warnings of the fits."
     significance = compare_none(config.stage4_lasso) if stages.significance is None else stages.significance
     counts, notes = stage_counts(data, plan, stages, significance), stage_warnings(plan, stages, config)
+    outcomes, timings = stage_outcomes(stages, counts), timings or {}
+    for stage, name in STAGES.items():
+        log.info("%s: %s%s", name, outcomes[stage], f" ({timings[stage]:.2f} s)" if stage in timings else "")
     for note in notes[len(plan.warnings) :]:
         log.warning("%s", note)
     return RunResult(
@@ -470,9 +500,9 @@ def make_result(
         final_selection=significance.final_selection,
         robust=pd.DataFrame(columns=ROBUST) if stages.robust is None else stages.robust,
         warnings=tuple(notes),
-        outcomes=stage_outcomes(stages, counts),
+        outcomes=outcomes,
         counts=counts,
-        timings=timings or {},
+        timings=timings,
         dropout_rounds=tuple(stages.dropout_rounds),
         inference=stages.inference,
         null=stages.null,
@@ -505,7 +535,7 @@ def null_permutations(
     seeds = null_seeds(seed, data.perturbed_tf, config.null_permutations)
     if not seeds:
         return None
-    labels = binding_strata(data.binding.to_numpy())
+    labels = make_design(data, (data.perturbed_tf,), config.bins).strata
     with progress_bar("null permutations", len(seeds), progress) as update:
         null = count_by_chance(lambda one, own: kept_counts(one, config, own), data, labels, seeds, update)
     log.info("%d permutations: %.2f survivors on average by chance", len(seeds), null.mean())
@@ -535,7 +565,7 @@ def log_plan(data: ModelingData, plan: Plan, seed: int) -> None:
     log.info("%d genes in use; left out: %s", data.n_genes, dropped)
     log.info("response column %s; %d predictor columns", one_line(repr(data.response_column)), data.predictors.shape[1])
     sizes, n = "/".join(str(size) for size in np.bincount(plan.design.strata)[1:]), plan.topn_data.n_genes
-    log.info("%d terms, strata of %s genes, top N has %d genes, seed %d", len(plan.design.terms), sizes, n, seed)
+    log.info("%s, strata of %s genes, top N has %d genes, seed %d", n_of(len(plan.design.terms), "term"), sizes, n, seed)
 
 
 def run(

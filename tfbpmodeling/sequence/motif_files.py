@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
-from ..config import InputError, check_is_file
+from ..config import InputError
+from ..tables import check_is_file
 
 log = logging.getLogger("tfbpmodeling")
 
