@@ -150,12 +150,12 @@ def test_a_limit_to_the_size_of_files_is_one_sentence_and_leaves_nothing(run, tm
 
 
 def test_any_command_says_where_there_is_no_room(tmp_path):
-    for size, argv in (("64k", ["simulate", "--output_dir", "out/tables"]), ("8k", ["notebook", "--output", "out/copy.ipynb"])):
-        with small_disk(tmp_path / "out", size):
+    for size, argv in (("64k", ["simulate", "--output_dir", "64k/tables"]), ("8k", ["notebook", "--output", "8k/copy.ipynb"])):
+        with small_disk(tmp_path / size, size):
             done = subprocess.run([*PROGRAM, *argv], capture_output=True, text=True, cwd=tmp_path)
             said = one_sentence(done.stderr)
             assert done.returncode == 2 and ("No space left" in said or "no room left" in said)
-            assert not list((tmp_path / "out").rglob("*.half"))
+            assert not list((tmp_path / size).rglob("*.half"))
 
 
 def test_a_disk_that_cannot_hold_a_run_is_named_with_what_is_needed(tmp_path):

@@ -110,7 +110,7 @@ def test_report_again_gives_the_same_page_without_unpickling(pair, monkeypatch, 
 def test_executed_notebook_says_nothing_of_the_machine(pair):
     notebook = nbformat.read(pair[0] / "report.ipynb", as_version=4)
     injected = notebook.cells[tagged(notebook, "injected-parameters")[0]].source
-    assert 'run_folder = ""' in injected and 'stored_run = ""' in injected and "papermill" not in notebook.metadata
+    assert 'run_folder = ""' in injected and 'stored_run = "."' in injected and "papermill" not in notebook.metadata
     assert ".partial-" not in (pair[0] / "report.ipynb").read_text() and ".partial-" not in (pair[0] / "report.html").read_text()
 
 
