@@ -328,10 +328,11 @@ def write_significance(folder: Path, result: RunResult) -> None:
 
 
 def write_error_rates(folder: Path, result: RunResult) -> None:
-    "inference/{method}.csv and null_permutations.csv, where the options ask for them."
+    "inference/ (one table, and those of the method itself) and null_permutations.csv, where the options ask for them."
     if result.inference is not None:
         (folder / "inference").mkdir()
-        write_rows(folder / "inference" / f"{result.inference.method}.csv", result.inference.table)
+        for name, table in ({result.inference.method: result.inference.table} | result.inference.tables).items():
+            write_rows(folder / "inference" / f"{name}.csv", table)
     if result.null is not None:
         write_rows(folder / "null_permutations.csv", result.null.table)
 
@@ -558,7 +559,12 @@ def _read_error_rates(stored: Stored, facts: dict) -> tuple[Inference | None, Nu
         if not fits(i, dict(method=str, q=NUMBER, promise=str, facts=dict)) or slug(i["method"]) != i["method"]:
             raise Damaged(stored.folder / "run.json", "'inference' has an unexpected value")
         table = stored.rows(f"inference/{i['method']}.csv", ["term", "selected", "note"], text=(*TEXT, "note"))
-        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"])
+        others = {
+            p.stem: stored.any_rows(f"inference/{p.name}")
+            for p in sorted((stored.folder / "inference").glob("*.csv"))
+            if p.stem != i["method"]
+        }
+        inference = Inference(i["method"], i["q"], table.astype({"selected": bool}), i["promise"], i["facts"], others)
     if "null_permutations" in facts:
         null = NullPermutations(stored.rows("null_permutations.csv", ["permutation", "seed", *NULL_COUNTS], switches=()))
     return inference, null

@@ -386,7 +386,7 @@ def _tables_of(factor: Factor, config: BatchConfig, sources: Sources, shared: st
     storage = Storage(shared, config.save_bootstrap_indices, factor.fingerprint)
     names = shown_names(factor.response_file, factor.predictors_file)
     origin = Origin(*names, sources.inputs_of(factor, config), storage)
-    return FactorTables(factor.name, factor.response, factor.predictors, origin, sources.blacklist, sources.gene_names)
+    return FactorTables(factor.name, factor.response, factor.predictors, origin, sources.blacklist, sources.gene_names, factor.responses)
 
 
 def _task(factor: Factor, batch: Batch, directory: str, tables: Path) -> dict:

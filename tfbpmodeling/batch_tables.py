@@ -15,7 +15,7 @@ import pandas as pd
 from dataclasses import dataclass
 from pathlib import Path
 from .artifacts import INPUT, finished_run
-from .config import BatchConfig, Config, InputError, did_you_mean
+from .config import WING_METHODS, BatchConfig, Config, InputError, did_you_mean
 from .interactor_significance import ROBUST
 from .modeling_data import InputFile, input_file, predictor_values, read_blacklist, read_gene_names, read_table, response_values
 from .safe_pickle import Damaged, NONE, NUMBER, Stored, fits
@@ -66,6 +66,7 @@ class Factor:
     predictors_file: str = ""
     response: pd.DataFrame | None = None  # (genes, 1) numbers
     predictors: pd.DataFrame | None = None  # (genes, n_predictors) numbers, shared
+    responses: pd.DataFrame | None = None  # all responses of the table, shared; only for a method that asks for them
     reason: str = ""  # not applicable, because
     error: str = ""  # its input is bad
     fingerprint: str = ""
@@ -74,12 +75,15 @@ class Factor:
 def _responses(config: BatchConfig, files: dict[str, str] | None) -> dict[str, Factor]:
     factors = {}
     table = read_table(config.response_file, "response table") if files is None else None
+    shared = table.select_dtypes("number") if table is not None and config.inference in WING_METHODS else None
     for name in table.columns if files is None else files:
         path = config.response_file if files is None else files[name]
         factor = factors[name] = Factor(name, response_file=path)
         try:
             given = table[[name]] if files is None else read_table(path, "response table")
             factor.response = response_values(given, name, Path(path).name).to_frame()
+            if config.inference in WING_METHODS:
+                factor.responses = given.select_dtypes("number") if shared is None else shared
         except InputError as e:
             factor.error = str(e)
     return factors
@@ -205,9 +209,11 @@ def add_fingerprints(config: BatchConfig, sources: Sources, seed: int) -> None:
     general = _hash(options, str(seed), notebook, "\0".join(sources.blacklist), json.dumps(sources.gene_names, sort_keys=True))
     labels, tables = {}, {}
     for factor in sources.factors.values():
-        if id(factor.predictors) not in tables:
-            tables[id(factor.predictors)] = _table_hash(factor.predictors, labels)
-        factor.fingerprint = _hash(general, factor.name, _table_hash(factor.response, labels), tables[id(factor.predictors)])
+        for table in (factor.predictors, factor.responses):
+            if id(table) not in tables:
+                tables[id(table)] = _table_hash(table, labels)
+        more = [] if factor.responses is None else [tables[id(factor.responses)]]
+        factor.fingerprint = _hash(general, factor.name, _table_hash(factor.response, labels), tables[id(factor.predictors)], *more)
 
 
 def _hash(*parts: bytes | str) -> str:

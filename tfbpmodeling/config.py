@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['FULL', 'DASHED', 'READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL',
-           'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'DiskFull', 'disk_full',
-           'did_you_mean', 'one_of', 'choose', 'listed', 'n_of', 'names_from_line', 'line_from_names',
+__all__ = ['FULL', 'DASHED', 'READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'WING_METHODS', 'ALL_DATA_CI_LEVEL',
+           'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'DiskFull',
+           'disk_full', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of', 'names_from_line', 'line_from_names',
            'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual', 'repeated', 'as_in_a_run',
            'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'term_factors', 'Term', 'parse_term',
            'Config', 'BatchConfig']
@@ -341,6 +341,7 @@ def parse_term(
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value
 TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")  # of the predictors
 INFERENCE_METHODS = ("percentile", "robust_ols", "multi_split", "stability", "knockoff")  # the published one first
+WING_METHODS = ("evidence",)  # further ones, of a wing: imported when asked for
 ALL_DATA_CI_LEVEL = 98.0  # percent, stage 2
 TOPN_CI_LEVEL = 90.0  # percent, stage 4
 N_FOLDS = 4  # of every cross-validation
@@ -483,9 +484,9 @@ class Config:
     stage4_topn: bool = option(False, "Stage 5: use the top-N genes instead of all genes.", "significance")
     inference: str = option(
         "percentile",
-        "A method with a stated error rate in addition to the published one (percentile): its table is added, and no published file changes.",
+        "A method with a stated error rate in addition to the published one (percentile): its table is added, and no published file changes. evidence is the command of that name on this one factor.",
         "sureness",
-        choices=INFERENCE_METHODS,
+        choices=(*INFERENCE_METHODS, *WING_METHODS),
     )
     inference_q: float = option(
         0.1,

@@ -451,6 +451,7 @@ class ModelingData:
     gene_names: dict[str, str]  # id -> name for display; may be empty
     transform: str  # the transform that was applied to the predictors
     storage: Storage = Storage()
+    responses: pd.DataFrame | None = None  # the whole response table, as it was given, where it is known
 
     genes = property(lambda self: self.response.index, doc="Gene ids (pd.Index), sorted as text.")
     n_genes = property(lambda self: len(self.response), doc="Number of genes.")
@@ -568,7 +569,7 @@ def make_modeling_data(
     y, x, notes = checked_values(y.loc[genes], x.loc[genes], perturbed_tf, transform, names)
     few = (f"only {len(genes)} genes are left: results from 100 genes or fewer are unstable",) if len(genes) <= 100 else ()
     record = dict(inputs=tuple(origin.inputs), storage=origin.storage, gene_names=dict(gene_names or {}), transform=transform)
-    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, tuple(map(one_line, (*notes, *lost, *few))), **record)
+    return ModelingData(perturbed_tf, str(y.name), y, x, dropped, tuple(map(one_line, (*notes, *lost, *few))), responses=response, **record)
 
 # %% ../nbs/02_modeling_data.ipynb #24c94215
 def input_file(option: str, path: str) -> InputFile:
@@ -606,6 +607,7 @@ class FactorTables:
     origin: Origin
     blacklist: Sequence[str] = ()  # gene ids to leave out
     gene_names: Mapping[str, str] | None = None  # id -> name for display
+    responses: pd.DataFrame | None = None  # the table that the response is a column of, shared in the same way; None: `response` itself
 
 
 def read_tables(
@@ -632,7 +634,8 @@ def model_tables(tables: FactorTables, config: Config) -> ModelingData:
     "Align and check the tables of a factor, with the options of a run."
     how = dict(missing=config.missing, transform=config.transform_predictors, origin=tables.origin)
     names = dict(blacklist=tables.blacklist, gene_names=tables.gene_names)
-    return make_modeling_data(tables.response, tables.predictors, tables.perturbed_tf, **names, **how)
+    data = make_modeling_data(tables.response, tables.predictors, tables.perturbed_tf, **names, **how)
+    return data if tables.responses is None else dataclasses.replace(data, responses=tables.responses)
 
 
 def load_modeling_data(
@@ -654,15 +657,16 @@ def store_tables(
     folder: Path,  # is made
     factors: Sequence[FactorTables],  # of numbers, with the same blacklist and names
 ) -> None:
-    "Write tables for `load_modeling_data`; predictors that factors share are written once."
+    "Write tables for `load_modeling_data`; tables that factors share are written once."
     folder.mkdir(parents=True)
     known, files = {}, {}
     for i, factor in enumerate(factors):
-        if id(factor.predictors) not in files:
-            files[id(factor.predictors)] = f"predictors_{i}.parquet"
-            factor.predictors.to_parquet(folder / files[id(factor.predictors)])
+        for what, table in (("predictors", factor.predictors), ("responses", factor.responses)):
+            if table is not None and id(table) not in files:
+                files[id(table)] = f"{what}_{i}.parquet"
+                table.to_parquet(folder / files[id(table)])
         factor.response.to_parquet(folder / f"response_{i}.parquet")
-        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)])
+        places = dict(response=f"response_{i}.parquet", predictors=files[id(factor.predictors)], responses=files.get(id(factor.responses)))
         known[factor.perturbed_tf] = places | dict(origin=dataclasses.asdict(factor.origin))
     shared = dict(blacklist=list(factors[0].blacklist), gene_names=dict(factors[0].gene_names or {})) if factors else {}
     (folder / "tables.json").write_text(json.dumps(shared | dict(factors=known)), encoding="utf-8")
@@ -676,7 +680,8 @@ def _stored_tables(perturbed_tf: str, folder: Path) -> FactorTables:
     inputs = tuple(InputFile(**i) for i in kept["inputs"])
     origin = Origin(kept["response"], kept["predictors"], inputs, Storage(**kept["storage"]))
     tables = pd.read_parquet(folder / factor["response"]), _stored_predictors(folder / factor["predictors"])
-    return FactorTables(perturbed_tf, *tables, origin, facts["blacklist"], facts["gene_names"])
+    responses = _stored_responses(folder / factor["responses"]) if factor["responses"] else None
+    return FactorTables(perturbed_tf, *tables, origin, facts["blacklist"], facts["gene_names"], responses)
 
 
 @functools.lru_cache(maxsize=1)
@@ -686,4 +691,9 @@ def _stored_facts(path: Path) -> dict:
 
 @functools.lru_cache(maxsize=1)
 def _stored_predictors(path: Path) -> pd.DataFrame:
+    return pd.read_parquet(path)
+
+
+@functools.lru_cache(maxsize=1)
+def _stored_responses(path: Path) -> pd.DataFrame:
     return pd.read_parquet(path)

@@ -586,6 +586,11 @@ class Stored:
                 raise Damaged(self.folder / name, f"column {column!r} has an unexpected value")
         return table
 
+    def any_rows(self, name: str) -> pd.DataFrame:
+        "A table with columns of any kind, as it was written."
+        self.content(name)
+        return read_rows(self.folder / name)
+
     def table(self, name: str) -> pd.DataFrame:
         "A table of numbers with gene ids."
         self.content(name)

@@ -52,8 +52,8 @@ from tfbpmodeling.interactor_significance import (
 from .lasso import SumsStore, stratified_folds
 from .least_squares import leverage_share
 from .modeling_data import ModelingData, load_modeling_data
+from .null_permutations import NullPermutations, binding_strata, count_by_chance, null_seeds, permuted
 from .tables import computed_names
-from .null_permutations import NullPermutations, count_by_chance, null_seeds, permuted
 
 log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())
@@ -535,7 +535,7 @@ def null_permutations(
     seeds = null_seeds(seed, data.perturbed_tf, config.null_permutations)
     if not seeds:
         return None
-    labels = make_design(data, (data.perturbed_tf,), config.bins).strata
+    labels = binding_strata(data.binding.to_numpy())
     with progress_bar("null permutations", len(seeds), progress) as update:
         null = count_by_chance(lambda one, own: kept_counts(one, config, own), data, labels, seeds, update)
     log.info("%d permutations: %.2f survivors on average by chance", len(seeds), null.mean())
