@@ -30,22 +30,8 @@ from .inference import Inference
 from .interactor_significance import ROBUST, compare_none
 from .modeling_data import InputFile, ModelingData, Storage, input_file, transform_predictors
 from .null_permutations import NULL_COUNTS, NullPermutations
-from tfbpmodeling.safe_pickle import (
-    COUNT,
-    Damaged,
-    NONE,
-    NUMBER,
-    Stored,
-    SWITCHES,
-    TEXT,
-    Unreadable,
-    check_kinds,
-    fits,
-    json_text,
-    read_json,
-    read_rows,
-    signed,
-)
+from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Stored, SWITCHES, TEXT, Unreadable
+from .safe_pickle import check_kinds, fits, json_text, read_json, read_rows, signed
 from .tables import for_spreadsheets
 from .workflow import BestModel, RunResult
 
