@@ -55,7 +55,7 @@ def test_genes_change_places_within_strata_only(data):
     assert not mixed.response.equals(permuted(data, strata, 8).response)
 
 
-@pytest.mark.parametrize("n_bound, groups", [(0, 1), (1, 2), (11, 2), (12, 5), (400, 5)])
+@pytest.mark.parametrize("n_bound, groups", [(0, 1), (1, 2), (11, 2), (12, 5), (349, 5), (420, 7)])
 def test_strata_are_the_unbound_genes_and_quantiles_of_the_bound_ones(n_bound, groups):
     "Against ranks counted by hand; ties stay together, and another unit of binding changes nothing."
     rng = np.random.default_rng(n_bound)
@@ -64,8 +64,9 @@ def test_strata_are_the_unbound_genes_and_quantiles_of_the_bound_ones(n_bound, g
     strata = binding_strata(binding)
     assert len(set(strata)) == groups and (strata[~bound] == 0).all() and (strata[bound] > 0).all()
     rank = (binding[bound][:, None] > binding[bound]).sum(axis=1)
-    if groups == 5:
-        np.testing.assert_array_equal(strata[bound], 1 + np.minimum(np.ceil(rank / ((n_bound - 1) / 4) - 1).clip(0), 3))
+    if groups > 2:
+        k = groups - 1
+        np.testing.assert_array_equal(strata[bound], 1 + np.minimum(np.ceil(rank / ((n_bound - 1) / k) - 1).clip(0), k - 1))
     np.testing.assert_array_equal(binding_strata(7 * binding - 3), strata)
     tied = binding_strata(np.round(binding, 1))
     assert all(len(set(tied[np.round(binding, 1) == v])) == 1 for v in set(np.round(binding, 1)))

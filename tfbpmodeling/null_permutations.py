@@ -17,22 +17,24 @@ from .config import LARGEST_SEED
 from .modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['FEWEST_BOUND', 'BOUND_GROUPS', 'NULL_COUNTS', 'binding_strata', 'permuted', 'null_seeds', 'count_by_chance',
-           'NullPermutations']
+__all__ = ['FEWEST_BOUND', 'BOUND_GROUPS', 'GENES_PER_GROUP', 'NULL_COUNTS', 'binding_strata', 'permuted', 'null_seeds',
+           'count_by_chance', 'NullPermutations']
 
 # %% ../nbs/10_null_permutations.ipynb #d42eb242
 FEWEST_BOUND = 12  # bound genes, under which they are one stratum
-BOUND_GROUPS = 4  # quantile groups of the bound genes
+BOUND_GROUPS = 4  # quantile groups of the bound genes, at least
+GENES_PER_GROUP = 70  # where many genes are bound
 
 
 def binding_strata(
     binding: np.ndarray,  # (n_genes,) of the pTF; its smallest value is "unbound"
 ) -> np.ndarray:  # (n_genes,) 0: unbound; 1, 2, …: bound, weakest first
-    "Unbound genes, and bound genes in four quantile groups; fewer than twelve bound genes are one group."
+    "Unbound genes, and bound genes in four quantile groups, more where many are bound; fewer than twelve bound genes are one group."
     bound = binding > binding.min()
-    labels = bound.astype(int)
-    if bound.sum() >= FEWEST_BOUND:
-        edges = np.quantile(binding[bound], np.arange(1, BOUND_GROUPS) / BOUND_GROUPS)
+    labels, n = bound.astype(int), int(bound.sum())
+    if n >= FEWEST_BOUND:
+        n_groups = max(BOUND_GROUPS, n // GENES_PER_GROUP)
+        edges = np.quantile(binding[bound], np.arange(1, n_groups) / n_groups)
         labels[bound] += np.searchsorted(edges, binding[bound], side="left")
     return labels
 

@@ -22,9 +22,9 @@ from ..inference import COLUMNS, Inference, InferenceDesign
 from ..modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['PUSHES', 'THRESHOLDS', 'COMMON_SHARE', 'COMMON_LEAST', 'RUN_PERMUTATIONS', 'EXPERIMENT', 'UNTESTED', 'EvidenceResult',
-           'push_signs', 'with_rates', 'chance_table', 'with_common', 'kinds', 'evidence', 'experiment_of',
-           'only_pairs', 'evidence_of_run', 'judge_run']
+__all__ = ['PUSHES', 'THRESHOLDS', 'COMMON_SHARE', 'COMMON_LEAST', 'RUN_PERMUTATIONS', 'EXPERIMENT', 'UNTESTED', 'SAME',
+           'EvidenceResult', 'push_signs', 'with_rates', 'chance_table', 'with_common', 'kinds', 'evidence',
+           'experiment_of', 'only_pairs', 'evidence_of_run', 'judge_run']
 
 # %% ../../nbs/evidence/55_evidence.ipynb #e4e0108f
 @dataclass(frozen=True, repr=False)
@@ -259,6 +259,7 @@ def _gene_keys(experiments, binding: pd.DataFrame, permutations: int, random_sta
 RUN_PERMUTATIONS = (20, 1000)  # at least, at most
 EXPERIMENT = "response"  # what the tables of a run call its experiment
 UNTESTED = "too few genes bound by both, or nothing of the product is left beside its main effect"
+SAME = "passes the rate, but the lead of its group says the same"
 
 
 def experiment_of(data: ModelingData) -> pd.DataFrame:  # (any genes, the pTF and whatever else the table holds)
@@ -295,10 +296,10 @@ def judge_run(design: InferenceDesign, q: float = 0.1, random_state: int = 0) ->
         raise InputError("evidence needs the tables that a design was made from: make it with inference_design")
     result = evidence_of_run(design.data, design.variants, q, random_state)
     found = result.interactions.set_index("factor").reindex(list(design.variants))
-    tested = found["p"].notna().to_numpy()
+    tested, passes, lead = found["p"].notna().to_numpy(), (found["q"] <= q).to_numpy(), found["lead"].eq(True).to_numpy()
     given = dict(term=list(design.terms), variant=list(design.variants), p=found["p"].to_numpy(), q=found["q"].to_numpy())
     given |= dict(estimate=found[f"effect_{EXPERIMENT}"].to_numpy(), se=found[f"se_{EXPERIMENT}"].to_numpy())
-    given |= dict(selected=(found["q"] <= q).to_numpy(), note=np.where(tested, "", UNTESTED))
+    given |= dict(selected=passes & lead, note=np.where(~tested, UNTESTED, np.where(passes & ~lead, SAME, "")))
     table = pd.DataFrame({c: given.get(c, np.full(len(design.terms), np.nan)) for c in COLUMNS})
     facts = {name: value for name, value in result.facts.items() if name.startswith("n_") or name.endswith("by_chance")}
     columns = experiment_of(design.data).shape[1] - 1
@@ -317,7 +318,7 @@ def _promise(result: EvidenceResult, columns: int) -> str:
     )
     mains = listed(m["members"].split(":")[0] for m in result.main_effects.to_dict("records"))
     return (
-        f"Of the selected interactors at most {100 * q:g} % are false on average, by theory and by {f['n_permutations']} permutations of the response among genes that the perturbed TF "
-        f"binds alike; in these the same rule selects {f['selected_by_chance']:.2g} on average. Coefficients are effects at the median product of the two bindings, {weights}. "
+        f"Of the selected interactors, each the lead of its group, at most {100 * q:g} % are false on average, by theory and by {f['n_permutations']} permutations of the response among genes that the perturbed TF "
+        f"binds alike; in these the same rule lets {f['selected_by_chance']:.2g} pairs pass on average. Coefficients are effects at the median product of the two bindings, {weights}. "
         f"Main effects of other factors that stand beside the pairs: {mains or 'none was found'}."
     )
