@@ -126,7 +126,7 @@ def imported() -> set[str]:
 
 
 def test_each_requirement_is_imported_and_each_import_required():
-    extras = required("motifs_requirements") | required("sequence_requirements") | required("cluster_requirements")
+    extras = required("motifs_requirements") | required("sequence_requirements") | required("cluster_requirements") | required("excel_requirements")
     assert required("requirements") - NOT_IMPORTED <= imported(), "required, and nowhere imported"
     assert imported() <= required("requirements") | extras, "imported, and not required"
 

@@ -124,7 +124,7 @@ BAD_FILES = {
     "empty gz": ("t.csv.gz", gzip.compress(b""), ["empty"]),
     "header only": ("t.csv", b"gene,A\n", ["no genes"]),
     "semicolon": ("t.csv", b"gene;A;B\nx;1;2\n", ["only one column", "';'", ".csv means comma", ".tsv means tab"]),
-    "semicolon with decimal commas": ("t.csv", b"gene;A\nx;0,5\ny;1,5\n", ["only one column", "';'"]),
+    "semicolon with commas and points": ("t.csv", b"gene;A\nx;0,5\ny;1.5\n", ["only one column", "';'"]),
     "tab in csv": ("t.csv", b"gene\tA\nx\t1\n", ["only one column", "'\\t'"]),
     "comma in tsv": ("t.tsv", b"gene,A\nx,1\n", ["only one column", "','"]),
     "ids only": ("t.csv", b"gene\nx\ny\n", ["only one column"]),

@@ -32,7 +32,7 @@ from .modeling_data import InputFile, ModelingData, Storage, input_file, transfo
 from .null_permutations import NULL_COUNTS, NullPermutations
 from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Stored, SWITCHES, TEXT, Unreadable
 from .safe_pickle import check_kinds, fits, json_text, read_json, read_rows, signed
-from .tables import for_spreadsheets
+from .safe_pickle import for_spreadsheets
 from .workflow import BestModel, RunResult
 
 # %% auto #0

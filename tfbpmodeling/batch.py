@@ -36,7 +36,7 @@ from tfbpmodeling.batch_tables import (
 from .batch_workers import Cluster, Local
 from .config import LARGEST_SEED, BatchConfig, InputError
 from .modeling_data import FactorTables, Origin, Storage, make_modeling_data, shown_names, store_tables
-from .tables import for_spreadsheets
+from .safe_pickle import for_spreadsheets
 from .notebook_runner import read_notebook
 from .overview import write_overview
 from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Unreadable, check_kinds, json_text, read_json, signed

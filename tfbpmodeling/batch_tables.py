@@ -18,14 +18,15 @@ from .artifacts import INPUT, finished_run
 from .config import WING_METHODS, BatchConfig, Config, InputError, did_you_mean
 from .interactor_significance import ROBUST
 from .modeling_data import InputFile, input_file, predictor_values, read_blacklist, read_gene_names, read_table, response_values
+from .tables import FRAMES, PACKED, TableReader, replicates_joined
 from .safe_pickle import Damaged, NONE, NUMBER, Stored, fits
 
 # %% auto #0
-__all__ = ['ENDINGS', 'FILE_OPTIONS', 'NEUTRAL', 'FINISHED', 'BY_CHANCE', 'factor_files', 'Factor', 'Sources', 'read_sources',
-           'chosen_factors', 'counting_options', 'add_fingerprints', 'read_findings']
+__all__ = ['ENDINGS', 'FILE_OPTIONS', 'READING', 'NEUTRAL', 'FINISHED', 'BY_CHANCE', 'factor_files', 'Factor', 'Sources',
+           'read_sources', 'chosen_factors', 'counting_options', 'add_fingerprints', 'read_findings']
 
 # %% ../nbs/20_batch_tables.ipynb #f5b598ac
-ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet")
+ENDINGS = (".csv", ".tsv", ".tab", ".txt", *FRAMES)
 
 
 def factor_files(
@@ -41,7 +42,7 @@ def factor_files(
         return None
     if not paths:
         raise InputError(
-            f"--{option} {where} holds no table ({', '.join(ENDINGS)}, each also with .gz): name a folder with one table per TF"
+            f"--{option} {where} holds no table ({', '.join(ENDINGS)}, text also with {', '.join(PACKED)}): name a folder with one table per TF"
         )
     files = {}
     for path in paths:
@@ -53,7 +54,7 @@ def factor_files(
 
 def _stem(path: Path) -> str | None:
     "The file's name before the table's ending; None where it is no table."
-    name = path.name[: -len(".gz")] if path.name.lower().endswith(".gz") else path.name
+    name = path.name[: -len(path.suffix)] if path.suffix.lower() in PACKED else path.name
     return next((name[: -len(end)] for end in ENDINGS if name.lower().endswith(end) and len(name) > len(end)), None)
 
 # %% ../nbs/20_batch_tables.ipynb #5ed33fe2
@@ -72,15 +73,20 @@ class Factor:
     fingerprint: str = ""
 
 
-def _responses(config: BatchConfig, files: dict[str, str] | None) -> dict[str, Factor]:
+def _responses(
+    config: BatchConfig,
+    files: dict[str, str] | None,  # factor -> its table
+    table: pd.DataFrame | None,  # of all factors, where files is None
+    reader: TableReader,
+) -> dict[str, Factor]:
     factors = {}
-    table = read_table(config.response_file, "response table") if files is None else None
     shared = table.select_dtypes("number") if table is not None and config.inference in WING_METHODS else None
     for name in table.columns if files is None else files:
         path = config.response_file if files is None else files[name]
         factor = factors[name] = Factor(name, response_file=path)
         try:
-            given = table[[name]] if files is None else read_table(path, "response table")
+            given = table[[name]] if files is None else read_table(path, "response table", reader)
+            given = given if files is None else replicates_joined(given, [name], Path(path).name, reader)
             factor.response = response_values(given, name, Path(path).name).to_frame()
             if config.inference in WING_METHODS:
                 factor.responses = given.select_dtypes("number") if shared is None else shared
@@ -89,11 +95,17 @@ def _responses(config: BatchConfig, files: dict[str, str] | None) -> dict[str, F
     return factors
 
 # %% ../nbs/20_batch_tables.ipynb #9225c0c3
-def _add_binding(config: BatchConfig, factors: dict[str, Factor], files: dict[str, str] | None) -> None:
+def _add_binding(
+    config: BatchConfig,
+    factors: dict[str, Factor],
+    files: dict[str, str] | None,  # factor -> its table
+    table: pd.DataFrame | None,  # for all factors, where files is None
+    reader: TableReader,
+) -> None:
     "Give every factor its table of predictors, or the reason why it has none."
     if files is None:
         where = Path(config.predictors_file).name
-        table = predictor_values(read_table(config.predictors_file, "predictors table"), where)
+        table = predictor_values(table, where)
         for factor in factors.values():
             factor.predictors_file, factor.predictors = config.predictors_file, table
             factor.reason = "" if factor.name in table.columns else f"no column of its binding in {where}"
@@ -102,7 +114,7 @@ def _add_binding(config: BatchConfig, factors: dict[str, Factor], files: dict[st
         factor = factors.setdefault(name, Factor(name, reason="no response"))
         factor.predictors_file = path
         try:
-            factor.predictors = predictor_values(read_table(path, "predictors table"), Path(path).name)
+            factor.predictors = predictor_values(read_table(path, "predictors table", reader), Path(path).name)
         except InputError as e:
             factor.error = factor.error or str(e)
     for factor in factors.values():
@@ -139,7 +151,7 @@ class Sources:
         given = (factor.response_file, factor.predictors_file, config.blacklist_file, config.gene_names)
         return tuple(self.inputs[path] for path in given if path)
 
-
+# %% ../nbs/20_batch_tables.ipynb #9d21db25
 def read_sources(config: BatchConfig) -> Sources:
     "Read every table of a batch once."
     for option in ("response_file", "predictors_file", "output_dir"):
@@ -147,10 +159,17 @@ def read_sources(config: BatchConfig) -> Sources:
             raise InputError(f"--{option} is empty: a batch needs it")
     responses = factor_files("response_file", config.response_file)
     bindings = factor_files("predictors_file", config.predictors_file)
-    blacklist = read_blacklist(config.blacklist_file) if config.blacklist_file else []
-    gene_names = read_gene_names(config.gene_names) if config.gene_names else {}
-    factors = _responses(config, responses)
-    _add_binding(config, factors, bindings)
+    reader = TableReader(config)
+    blacklist = [reader.plain(gene) for gene in read_blacklist(config.blacklist_file)] if config.blacklist_file else []
+    gene_names = read_gene_names(config.gene_names, reader) if config.gene_names else {}
+    response = read_table(config.response_file, "response table", reader) if responses is None else None
+    binding = read_table(config.predictors_file, "predictors table", reader) if bindings is None else None
+    if response is not None:
+        response = replicates_joined(response, list(bindings or binding.columns), Path(config.response_file).name, reader)
+    factors = _responses(config, responses, response, reader)
+    _add_binding(config, factors, bindings, binding, reader)
+    gene_names = gene_names or reader.gene_names
+    reader.check_use("")
     files = {f"{o}_file": {getattr(f, f"{o}_file") for f in factors.values()} for o in ("response", "predictors")}
     files |= dict(blacklist_file={config.blacklist_file}, gene_names={config.gene_names})
     inputs = {path: input_file(option, path) for option, paths in files.items() for path in sorted(filter(None, paths))}
@@ -158,6 +177,7 @@ def read_sources(config: BatchConfig) -> Sources:
     for factor in factors.values():
         factor.reason = factor.reason or _why_not(factor, config, set(blacklist))
         try:
+            reader.check_use(factor.name)
             Config(perturbed_tf=factor.name)
         except InputError as e:
             factor.error = factor.error or str(e)
@@ -192,7 +212,8 @@ def chosen_factors(config: BatchConfig, sources: Sources) -> list[str]:
 FILE_OPTIONS = ("blacklist_file", "gene_names", "notebook")  # their content counts, not their place
 
 
-NEUTRAL = {"response_file", "predictors_file", "perturbed_tf", "output_dir", "timestamp", "overwrite", "n_cpus", "log_level", "log_handler"} | set(
+READING = {"long", "id_column", "strip_versions", "na_values", "replicates", "sheet"}  # they show in the tables, whose content counts
+NEUTRAL = READING | {"response_file", "predictors_file", "perturbed_tf", "output_dir", "timestamp", "overwrite", "n_cpus", "log_level", "log_handler"} | set(
     f.name for f in dataclasses.fields(BatchConfig) if f.name not in {g.name for g in dataclasses.fields(Config)} | {"save_bootstrap_indices"}
 )  # fmt: skip
 

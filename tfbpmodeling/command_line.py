@@ -112,6 +112,8 @@ class Parser(argparse.ArgumentParser):
     def parse_words(self, words: list[str]) -> argparse.Namespace:
         "Parse; an unknown option is named first, with the nearest known one."
         words = [w.replace("_", "-", 1) if w.startswith("--log_") else w for w in words]
+        for i in [i for i, (flag, value) in enumerate(zip(words, words[1:])) if flag == "--na_values" and value[:2] != "--"][::-1]:
+            words[i : i + 2] = [f"{words[i]}={words[i + 1]}"]  # a mark such as -,. is no option
         known = [s for a in self._actions for s in a.option_strings]
         for flag in (w.split("=")[0] for w in words if w.startswith("--")):
             if flag not in known:

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # %% auto #0
-__all__ = ['FULL', 'DASHED', 'READERS', 'MISSING', 'TRANSFORMS', 'INFERENCE_METHODS', 'WING_METHODS', 'ALL_DATA_CI_LEVEL',
-           'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line', 'InputError', 'DiskFull',
-           'disk_full', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of', 'names_from_line', 'line_from_names',
-           'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual', 'repeated', 'as_in_a_run',
-           'read_value', 'check_bounds', 'check_options', 'check_file_name_part', 'term_factors', 'Term', 'parse_term',
-           'Config', 'BatchConfig']
+__all__ = ['FULL', 'DASHED', 'READERS', 'MISSING', 'REPLICATES', 'TRANSFORMS', 'INFERENCE_METHODS', 'WING_METHODS',
+           'ALL_DATA_CI_LEVEL', 'TOPN_CI_LEVEL', 'N_FOLDS', 'TOPN_SEED_OFFSET', 'LARGEST_SEED', 'one_line',
+           'InputError', 'DiskFull', 'disk_full', 'did_you_mean', 'one_of', 'choose', 'listed', 'n_of',
+           'names_from_line', 'line_from_names', 'edges_from_line', 'line_from_edges', 'option', 'published', 'unusual',
+           'repeated', 'as_in_a_run', 'long_columns', 'read_value', 'check_bounds', 'check_options',
+           'check_file_name_part', 'term_factors', 'Term', 'parse_term', 'Config', 'BatchConfig']
 
 # %% ../nbs/00_config.ipynb #2a051510
 def one_line(text: str) -> str:
@@ -209,6 +209,18 @@ def as_in_a_run(
     declared = next(f for f in dataclasses.fields(Config) if f.name == name)
     return field(default=declared.default, metadata=declared.metadata)
 
+# %% ../nbs/00_config.ipynb #ee7e0f39
+def long_columns(
+    entries: Iterable[str],  # gene=COLUMN,factor=COLUMN,value=COLUMN, whole or split at its commas
+) -> list[tuple[str, str, str]]:  # names of the columns of gene, factor and value, for each kind of long table
+    "Read the option --long."
+    entries, roles = list(entries), ("gene", "factor", "value")
+    pairs = [tuple(part.strip() for part in pair.partition("=")[::2]) for entry in entries for pair in entry.split(",")]
+    groups = [dict(pairs[i : i + 3]) for i in range(0, len(pairs), 3)]
+    if any(set(group) != set(roles) or len({*group.values()} - {""}) < 3 for group in groups):
+        raise InputError(f"--long {','.join(entries)}: name three columns, such as gene=gene,factor=tf,value=score")
+    return [tuple(group[role] for role in roles) for group in groups]
+
 # %% ../nbs/00_config.ipynb #3f762397
 def _switch(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
@@ -339,6 +351,7 @@ def parse_term(
 
 # %% ../nbs/00_config.ipynb #cffd3d83
 MISSING = ("error", "drop")  # what to do with a gene that lacks a value
+REPLICATES = ("none", "mean", "median")  # how several columns of one factor become one
 TRANSFORMS = ("none", "log1p", "rank", "quantile", "neglog10p")  # of the predictors
 INFERENCE_METHODS = ("percentile", "robust_ols", "multi_split", "stability", "knockoff")  # the published one first
 WING_METHODS = ("evidence",)  # further ones, of a wing: imported when asked for
@@ -383,6 +396,35 @@ class Config:
         "Transform every predictor column before terms are made. Binding is often heavy-tailed, and a product of two heavy tails lets a few genes decide.",
         "input",
         choices=TRANSFORMS,
+    )
+    long: tuple[str, ...] = repeated(
+        option(
+            (),
+            "Columns of a long table (one row per gene and factor), as gene=COLUMN,factor=COLUMN,value=COLUMN; a table with these three columns is made wide. May be given twice, when the two tables call their columns differently.",
+            "input",
+            metavar="COLUMNS",
+        )
+    )
+    id_column: str | None = option(
+        None,
+        "Column of the gene ids, in tables that have a column of this name; in the others the first column. A column of names beside the ids is then shown like --gene_names.",
+        "input",
+        metavar="NAME",
+    )
+    strip_versions: bool = option(
+        False, "Leave out the version of gene ids in all tables: ENSG00000136997.12 becomes ENSG00000136997.", "input"
+    )
+    na_values: tuple[str, ...] = option(
+        (), "Marks of missing values, as a comma list such as -,.,n.d.; an empty cell, NA and the like are known.", "input", metavar="MARKS"
+    )
+    replicates: str = option(
+        "none",
+        "Take the mean or the median of replicate columns of the response, such as YPD1_rep1 and YPD1_rep2 for YPD1, gene by gene.",
+        "input",
+        choices=REPLICATES,
+    )
+    sheet: tuple[str, ...] = repeated(
+        option((), "Sheet of an Excel file with several. May be given twice, for two such files.", "input", metavar="NAME")
     )
     n_bootstraps: int = published(
         100,
@@ -533,6 +575,7 @@ class Config:
                 f"--stabilization_ci_start {self.stabilization_ci_start:g} is above --all_data_ci_level {self.all_data_ci_level:g}: "
                 "the dropout rounds must be the more lenient ones"
             )
+        long_columns(self.long)
         check_file_name_part("perturbed_tf", self.perturbed_tf)
         check_file_name_part("output_suffix", self.output_suffix)
 

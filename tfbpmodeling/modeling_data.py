@@ -17,39 +17,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tfbpmodeling.config import (
-    MISSING,
-    TRANSFORMS,
-    Config,
-    InputError,
-    choose,
-    did_you_mean,
-    listed,
-    n_of,
-    one_line,
-    term_factors,
-)
+from .config import MISSING, TRANSFORMS, Config, InputError, choose, did_you_mean, listed, n_of, one_line, term_factors
 from .tables import EXACT as EXACT  # other modules read it here
-from tfbpmodeling.tables import (
-    CORRECT,
-    DATE,
-    check_size,
-    far_predictors,
-    far_value,
-    file_text,
-    id_columns,
-    looks_like_ids,
-    named_table,
-    numbers_in,
-    predictor_values,
-    read_labelled,
-    read_table,
-    refuse_text,
-)
+from .tables import CORRECT, DATE, check_size, far_predictors, far_value, file_text, id_columns, looks_like_ids, named_table
+from .tables import numbers_in, predictor_values, read_labelled, read_table, refuse_text, replicate_columns, replicates_joined
+from .tables import TableReader
 
 # %% auto #0
 __all__ = ['WRITTEN_IN_TWO_WAYS', 'response_values', 'is_numeric', 'check_response', 'unlikely_response', 'check_predictor_names',
-           'genes_in_use', 'paired_ids', 'why_lost', 'lost_genes', 'first_field', 'blacklist_warning',
+           'genes_in_use', 'paired_ids', 'or_strip', 'why_lost', 'lost_genes', 'first_field', 'blacklist_warning',
            'check_some_genes', 'find_gaps', 'without_gaps', 'rank_scaled', 'quantile_normalized', 'check_range',
            'transform_predictors', 'strengths', 'looks_like_p_values', 'even_above_half', 'InputFile', 'Storage',
            'top_genes', 'ModelingData', 'check_binding_varies', 'binding_warnings', 'checked_values', 'Origin',
@@ -71,9 +47,10 @@ def response_values(
         numeric = [perturbed_tf]
     if len(numeric) != 1:
         found = f"{len(numeric)} numeric columns" if numeric else "no numeric column"
+        hint = " Are they replicates? A run takes --replicates mean or median." * bool(replicate_columns(response.columns, perturbed_tf))
         raise InputError(
             f"{where} has no column {perturbed_tf!r} and {found} (columns: {listed(map(repr, response.columns))}): "
-            f"name the response column like the perturbed TF, or leave one numeric column.{did_you_mean(perturbed_tf, response.columns)}"
+            f"name the response column like the perturbed TF, or leave one numeric column.{hint or did_you_mean(perturbed_tf, response.columns)}"
         )
     values, is_text = numbers_in(response[numeric[0]])
     if is_text.any():
@@ -192,6 +169,10 @@ def paired_ids(
         best = (what, pairs) if len(pairs) > len(best[1]) else best
     return best
 
+
+def or_strip(what: str) -> str:
+    return ", or leave the versions out with --strip_versions" * ("version" in what)
+
 # %% ../nbs/02_modeling_data.ipynb #7ab1e533
 def why_lost(
     lost: Sequence[str],  # ids of one table that the other lacks
@@ -205,7 +186,7 @@ def why_lost(
     if named and len(named) >= len(pairs):
         return f"{len(named)} of them {'are names whose ids' if len(named) > 1 else 'is a name whose id'} the other table has ({named[0][0]!r} here, {named[0][1]!r} there): give both tables the same kind of gene ids"
     if pairs:
-        return f"{len(pairs)} of them differ{'s' * (len(pairs) == 1)} {what} only ({pairs[0][0]!r} here, {pairs[0][1]!r} there): give both tables the same kind of gene ids"
+        return f"{len(pairs)} of them differ{'s' * (len(pairs) == 1)} {what} only ({pairs[0][0]!r} here, {pairs[0][1]!r} there): give both tables the same kind of gene ids{or_strip(what)}"
     there = f", while the other table has ids such as {others[0]!r}" if others else ""
     return f"such as {listed(map(repr, lost), 3)}{there}: does one table hold another kind of gene ids, or other genes?"
 
@@ -281,7 +262,7 @@ def check_some_genes(
     differ = f" ({n_of(len(pairs), 'pair')} differ{'s' * (len(pairs) == 1)} {what} only)" if pairs else ""
     one, other = pairs[0] if pairs else (ids[0][0], ids[1][0])
     raise InputError(
-        f"{names[0]} and {names[1]} have no gene in common{differ}: ids such as {one!r} there and {other!r} here; give both tables the same kind of gene ids"
+        f"{names[0]} and {names[1]} have no gene in common{differ}: ids such as {one!r} there and {other!r} here; give both tables the same kind of gene ids{or_strip(what)}"
     )
 
 # %% ../nbs/02_modeling_data.ipynb #75fc2152
@@ -584,9 +565,9 @@ def read_blacklist(path: str, what: str = "blacklist") -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def read_gene_names(path: str) -> dict[str, str]:
+def read_gene_names(path: str, reader: TableReader | None = None) -> dict[str, str]:
     "id -> name, from the column 'name' or else the second column; ids without a name are left out."
-    table = read_labelled(path, "gene names table", as_text=True)
+    table = read_labelled(path, "gene names table", as_text=True, reader=reader)
     column = table["name"] if "name" in table.columns else table.iloc[:, 0]
     return {gene: name.strip() for gene, name in column.items() if name.strip()}
 
@@ -620,10 +601,13 @@ def read_tables(
     for option in ("response_file", "predictors_file", "perturbed_tf"):
         if not getattr(config, option):
             raise InputError(f"--{option} is empty: a run needs it")
-    response = read_table(config.response_file, "response table")
-    predictors = read_table(config.predictors_file, "predictors table")
-    blacklist = read_blacklist(config.blacklist_file) if config.blacklist_file else ()
-    gene_names = read_gene_names(config.gene_names) if config.gene_names else None
+    reader = TableReader(config)
+    response = read_table(config.response_file, "response table", reader)
+    response = replicates_joined(response, [config.perturbed_tf], Path(config.response_file).name, reader)
+    predictors = read_table(config.predictors_file, "predictors table", reader)
+    blacklist = [reader.plain(gene) for gene in read_blacklist(config.blacklist_file)] if config.blacklist_file else ()
+    gene_names = read_gene_names(config.gene_names, reader) if config.gene_names else reader.gene_names or None
+    reader.check_use(config.perturbed_tf)
     given = {o: getattr(config, o) for o in ("response_file", "predictors_file", "blacklist_file", "gene_names")}
     inputs = tuple(input_file(option, path) for option, path in given.items() if path)
     origin = Origin(*shown_names(config.response_file, config.predictors_file), inputs)

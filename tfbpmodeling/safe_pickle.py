@@ -12,6 +12,7 @@ import math
 import os
 import pickletools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,9 @@ from .tables import EXACT, predictor_values, read_table
 
 # %% auto #0
 __all__ = ['PICKLE_TYPES', 'MOST_VALUES', 'DEEPEST', 'LAST_PROTOCOL', 'STEPS', 'LARGEST_SIDE', 'ARROW_TEXT', 'NUMBER', 'COUNT',
-           'NONE', 'TEXT', 'SWITCHES', 'Named', 'Made', 'read_notes', 'safe_unpickle', 'json_text', 'signed', 'fits',
-           'Unreadable', 'Damaged', 'plain_file', 'check_kinds', 'read_json', 'read_rows', 'as_written', 'Stored']
+           'NONE', 'TEXT', 'SWITCHES', 'FORMULA', 'Named', 'Made', 'read_notes', 'safe_unpickle', 'json_text', 'signed',
+           'fits', 'Unreadable', 'Damaged', 'plain_file', 'check_kinds', 'read_json', 'read_rows', 'as_written',
+           'Stored', 'computed_names', 'for_spreadsheets']
 
 # %% ../nbs/05_safe_pickle.ipynb #13e0493c
 PICKLE_TYPES = {  # all that a pickled (DataFrame of numbers, list) names, by module
@@ -598,3 +600,28 @@ class Stored:
             return predictor_values(read_table(self.folder / name), name)
         except InputError as e:
             raise Damaged(self.folder / name, e) from None
+
+# %% ../nbs/05_safe_pickle.ipynb #622c0fa5
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one of these is computed
+
+
+def computed_names(names: Iterable[str]) -> list[str]:
+    "Those that a spreadsheet would compute."
+    return [name for name in names if isinstance(name, str) and name.startswith(FORMULA)]
+
+
+def for_spreadsheets(
+    table: pd.DataFrame,  # any shape
+) -> pd.DataFrame:  # the same one, where nothing in it would be computed
+    "A table with an apostrophe before each text, heading or row name that a spreadsheet would compute."
+    texts = [c for c in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[c])]
+    if not any(computed_names(names) for names in (table.columns, table.index, *(table.iloc[:, c] for c in texts))):
+        return table
+    safe = table.copy()
+    for c in texts:
+        safe.isetitem(c, safe.iloc[:, c].map(_as_text))
+    return safe.set_axis(table.columns.map(_as_text), axis=1).set_axis(table.index.map(_as_text).rename(table.index.name), axis=0)
+
+
+def _as_text(cell):
+    return f"'{cell}" if computed_names([cell]) else cell

@@ -5,26 +5,35 @@
 # %% ../nbs/01_tables.ipynb #7ab1e503
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
+import itertools
+import logging
+import lzma
 import numbers
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import re
+import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from .config import InputError, did_you_mean, listed
+from .config import Config, InputError, did_you_mean, listed, long_columns, n_of
 
 # %% auto #0
-__all__ = ['FOREIGN', 'ANSWERS', 'SEPARATORS', 'EXACT', 'MONTH', 'DATE', 'NO_VALUE', 'FAR', 'FAR_FROM_FEW', 'HOPELESS', 'LARGEST',
-           'CORRECT', 'FORMULA', 'check_is_file', 'file_bytes', 'file_text', 'ending_of', 'separator_of', 'table_rows',
-           'check_widths', 'read_text_table', 'read_parquet_table', 'labels_as_text', 'duplicates_in', 'check_columns',
-           'check_ids', 'named_table', 'read_labelled', 'read_table', 'numbers_in', 'refuse_text', 'predictor_values',
-           'far_columns', 'far_rows', 'check_size', 'far_value', 'far_predictors', 'looks_like_ids', 'id_columns',
-           'computed_names', 'for_spreadsheets']
+__all__ = ['PACKED', 'SMALL', 'TIMES', 'MOST', 'FOREIGN', 'ANSWERS', 'SEPARATORS', 'NOWHERE', 'EXACT', 'MONTH', 'DATE',
+           'NO_VALUE', 'NO_VALUE_EITHER', 'REPLICATE', 'FRAMES', 'DAMAGED', 'MOST_CELLS', 'FAR', 'FAR_FROM_FEW',
+           'HOPELESS', 'LARGEST', 'CORRECT', 'check_is_file', 'most_bytes', 'unpacked', 'file_bytes', 'file_text',
+           'ending_of', 'separator_of', 'table_rows', 'check_widths', 'has_decimal_commas', 'TableReader',
+           'read_text_table', 'labels_as_text', 'duplicates_in', 'check_columns', 'check_ids', 'numbers_in',
+           'refuse_text', 'predictor_values', 'without_marks', 'without_names', 'made_wide', 'long_hint',
+           'replicate_columns', 'replicates_joined', 'read_sheet', 'read_frame', 'named_table', 'read_labelled',
+           'read_table', 'as_options_say', 'far_columns', 'far_rows', 'check_size', 'far_value', 'far_predictors',
+           'looks_like_ids', 'id_columns']
 
 # %% ../nbs/01_tables.ipynb #b7780723
 def check_is_file(path: Path, what: str) -> None:
@@ -39,30 +48,72 @@ def check_is_file(path: Path, what: str) -> None:
     if not path.is_file():
         raise InputError(f"{what} {path} is no regular file (a pipe?): save the table as a file, so that the run can record what it read")
 
+# %% ../nbs/01_tables.ipynb #1341c612
+_log = logging.getLogger(__name__)
+PACKED = {".gz": "gzip", ".bz2": "bzip2", ".xz": "xz", ".zst": "Zstandard", ".zip": "zip"}  # ending -> what the file is
+SMALL, TIMES, MOST = 2**28, 200, 2**31  # bytes that any file may unpack to; as many times its size; the most
+
+
+def most_bytes(packed: bytes) -> int:
+    "How many bytes a table may unpack to."
+    return max(SMALL, min(TIMES * len(packed), MOST))
+
+
+def unpacked(raw: bytes, path: Path, what: str) -> bytes:
+    "The bytes of a compressed file, unpacked as far as its size lets expect."
+    ending, most = path.suffix.lower(), most_bytes(raw)
+    try:
+        content = _unpack(raw, ending, most, f"{what} {path.name}")
+    except Exception as e:  # each format has errors of its own
+        if isinstance(e, (InputError, MemoryError)):
+            raise
+        way_out = f"copy or compress it again, or take {ending} off the name of a file that is not compressed"
+        raise InputError(f"{what} {path.name} is not a whole {PACKED[ending]} file ({e}): {way_out}") from None
+    if len(content) > most:
+        raise InputError(
+            f"{what} {path.name} has {len(raw):,} bytes and unpacks to more than {most:,}, which is no table: check what it is, or unpack it"
+        )
+    return content
+
+
+def _unpack(raw: bytes, ending: str, most: int, where: str) -> bytes:
+    "Up to most + 1 bytes, or a little more."
+    if ending == ".zst":
+        with pa.input_stream(io.BytesIO(raw), compression="zstd") as file:
+            return b"".join(itertools.islice(iter(lambda: file.read(2**20), b""), most // 2**20 + 1))
+    if ending != ".zip":
+        with {".gz": gzip, ".bz2": bz2, ".xz": lzma}[ending].open(io.BytesIO(raw), "rb") as file:
+            return file.read(most + 1)
+    archive = zipfile.ZipFile(io.BytesIO(raw))
+    files = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
+    if len(files) != 1:
+        raise InputError(f"{where} holds {n_of(len(files), 'file')} ({listed(files, 4)}): a zip file must hold exactly one, the table")
+    return archive.open(files[0]).read(most + 1)
+
 # %% ../nbs/01_tables.ipynb #a0c66f25
 def file_bytes(path: Path, what: str, may_be_empty: bool = False) -> bytes:
-    "The bytes of a file; those of a .gz file unpacked."
+    "The bytes of a file; those of a compressed file unpacked."
     try:
         check_is_file(path, what)
         raw = path.read_bytes()
     except OSError as e:
         raise InputError(f"{what} {path} cannot be read ({e.strerror or e}): check the path and the permissions") from None
-    if path.suffix.lower() == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as e:
-            way_out = "copy or compress it again, or take .gz off the name of a file that is not compressed"
-            raise InputError(f"{what} {path.name} is not a whole gzip file ({e}): {way_out}") from None
+    if path.suffix.lower() in PACKED and raw:
+        raw = unpacked(raw, path, what)
     if not may_be_empty and not raw.strip(b"\xef\xbb\xbf\r\n\t "):
         raise InputError(f"{what} {path.name} is empty: it needs a header line and one line per gene")
     return raw
 
 # %% ../nbs/01_tables.ipynb #11491d7b
 FOREIGN = {
-    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV"),
+    b"PK\x03\x04": ("an Excel or zip file", "export the sheet as CSV, or let its name end in .xlsx or .zip"),
     b"\xd0\xcf\x11\xe0": ("an old Excel file", "export the sheet as CSV"),
     b"\x1f\x8b": ("a gzip file", "add .gz to its name"),
+    b"BZh": ("a bzip2 file", "add .bz2 to its name"),
+    b"\xfd7zXZ": ("an xz file", "add .xz to its name"),
+    b"\x28\xb5\x2f\xfd": ("a Zstandard file", "add .zst to its name"),
     b"PAR1": ("a Parquet file", "let its name end in .parquet"),
+    b"ARROW1": ("a Feather file", "let its name end in .feather"),
     b"\xff\xfe": ("text in UTF-16", "save it as CSV in UTF-8"),
     b"\xfe\xff": ("text in UTF-16", "save it as CSV in UTF-8"),
 }  # first bytes -> what the file is, way out
@@ -105,9 +156,9 @@ SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}  # ending -> separator
 
 
 def ending_of(path: Path) -> str:
-    "The file's ending in lower case, .gz left out."
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+    "The file's ending in lower case; that of a compression left out."
+    name = Path(path.name.lower())
+    return Path(name.stem).suffix if name.suffix in PACKED else name.suffix
 
 
 def separator_of(path: Path, text: str) -> str:
@@ -120,14 +171,16 @@ def table_rows(
     buffer: io.StringIO,  # the text; afterwards it stands behind the header
     separator: str,
     where: str,  # the table's name in messages
-) -> tuple[list[str], list[str], list[int]]:  # header, first field of each row, number of fields of each row
+    labels: Callable[[list[str]], Sequence[int]] = lambda header: (0,),  # header -> which fields are wanted, as they are written
+) -> tuple[list[str], list[tuple[str, ...]], list[int]]:  # header, wanted fields of each row, number of fields of each row
     "Walk over the rows; blank lines do not count."
     reader = csv.reader(buffer, delimiter=separator, strict=True)
     filled = (row for row in reader if len(row) > 1 or (row and row[0].strip()))
     try:
         header = next(filled, None)
         start = buffer.tell()
-        rows = [(row[0], len(row)) for row in filled]
+        at = labels(header) if header else ()
+        rows = [(tuple(row[i] if i < len(row) else "" for i in at), len(row)) for row in filled]
     except csv.Error as e:
         raise InputError(
             f"{where} cannot be split into columns near line {reader.line_num} ({e}): look for a quote that is not closed"
@@ -159,48 +212,105 @@ def check_widths(header: list[str], ids: list[str], widths: list[int], separator
             "look for a missing or extra separator; quote a field that holds one"
         )
 
+# %% ../nbs/01_tables.ipynb #56e8c7f0
+def has_decimal_commas(text: str, separator: str) -> bool:
+    "Whether a table surely has semicolons between its columns, and decimal commas."
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or separator in lines[0] or ";" not in lines[0]:
+        return False
+    try:
+        header, *rows = csv.reader(lines, delimiter=";", strict=True)
+    except csv.Error:
+        return False
+    cells = [cell.strip() for row in rows for cell in row[1:]]
+    commas = [cell for cell in cells if re.fullmatch(r"[+-]?\d*,\d+([eE][+-]?\d+)?", cell)]
+    thousands = all(re.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", cell) for cell in commas)
+    points = any(re.fullmatch(r"[+-]?[\d,]*\.\d+([eE][+-]?\d+)?", cell) for cell in cells)
+    return bool(commas) and not thousands and not points and {len(row) for row in rows} == {len(header)}
+
+# %% ../nbs/01_tables.ipynb #c0530e7e
+NOWHERE = {
+    "long": "no table has three columns of these names",
+    "id_column": "no table has a column of this name",
+    "sheet": "no table is an Excel file with a sheet of this name",
+    "replicates": "the response has no replicate columns of a perturbed TF, such as YPD1_rep1 and YPD1_rep2",
+}  # option -> what it means when no table had a use for it
+
+# %% ../nbs/01_tables.ipynb #fa0cb6ba
+class TableReader:
+    "Reads the tables of a run as its options say."
+
+    def __init__(self, options: Config | None = None):
+        self.options = options or Config()
+        self.used: set[str] = set()  # options that found what they name
+        self.gene_names: dict[str, str] = {}  # id -> name, from columns beside the ids
+        self.stripped: set[str] = set()  # ids that had a version
+
+    def places(self, header: list[str], as_text: bool = False) -> tuple[int, ...]:
+        "The column of the ids; of a long table those of gene, factor and value."
+        fitting = [names for names in long_columns(self.options.long) if not as_text and all(header.count(name) == 1 for name in names)]
+        if len(fitting) > 1:
+            raise InputError(f"--long: {' and '.join(map(','.join, fitting))} fit the same table: give each table one value column")
+        if fitting:
+            self.used.add("long")
+            return tuple(map(header.index, fitting[0]))
+        if as_text or self.options.id_column not in header:
+            return (0,)
+        self.used.add("id_column")
+        return (header.index(self.options.id_column),)
+
+    def sheet_of(self, sheets: list[str], where: str) -> str:
+        "Which sheet of an Excel file is read."
+        asked = [name for name in self.options.sheet if name in sheets]
+        self.used |= {"sheet"} if asked else set()
+        if len(asked) == 1 or len(sheets) == 1:
+            return (asked or sheets)[0]
+        raise InputError(f"{where} has {len(sheets)} sheets ({listed(map(repr, sheets))}): name one of them with --sheet")
+
+    def plain(self, gene: str) -> str:
+        "The id, without its version where the options say so."
+        return re.sub(r"\.[0-9]+$", "", gene) if self.options.strip_versions else gene
+
+    def check_use(self, perturbed_tf: str) -> None:
+        "Refuse an option that no table had a use for, and a perturbed TF that is no longer among the ids."
+        if perturbed_tf in self.stripped:
+            raise InputError(
+                f"--strip_versions leaves {perturbed_tf} out of the ids, so its own gene would count: take the version off its column"
+            )
+        for name, means in NOWHERE.items():
+            value = getattr(self.options, name)
+            if value not in ((), None, "none") and name not in self.used:
+                shown = value if isinstance(value, str) else ",".join(value)
+                raise InputError(f"--{name} {shown}: {means}; check the option, or leave it out")
+
 # %% ../nbs/01_tables.ipynb #cb0985c0
 _PANDAS = tuple(int(part) for part in pd.__version__.split(".")[:2])
 EXACT = {} if _PANDAS >= (3, 1) else {"float_precision": "round_trip"}  # from 3.1 on the default, and deprecated as an argument
 
 
-def read_text_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
-    where = f"{what} {path.name}"
+def read_text_table(path: Path, what: str, as_text: bool, reader: TableReader) -> pd.DataFrame:
+    where, marks = f"{what} {path.name}", list(reader.options.na_values)
     text = file_text(path, what)
     separator = separator_of(path, text)
+    how = dict(dtype=str, na_filter=False) if as_text else EXACT | ({"na_values": marks} if marks else {})
+    if has_decimal_commas(text, separator):
+        _log.info("%s is read with semicolons between its columns and decimal commas", where)
+        separator, how = ";", how | dict(decimal=",")
     buffer = io.StringIO(text, newline=None)
-    header, ids, widths = table_rows(buffer, separator, where)
-    check_widths(header, ids, widths, separator, where)
-    how = dict(dtype=str, na_filter=False) if as_text else EXACT
-    columns = list(range(len(header)))
+    header, labels, widths = table_rows(buffer, separator, where, lambda header: reader.places(header, as_text)[:2])
+    check_widths(header, [row[0] for row in labels], widths, separator, where)
+    columns, at = list(range(len(header))), reader.places(header, as_text)
+    how |= dict(names=columns, usecols=[c for c in columns if c not in at[:2]], index_col=False, low_memory=False)
     try:
-        table = pd.read_csv(
-            buffer, sep=separator, header=None, names=columns, usecols=columns[1:], index_col=False, low_memory=False, **how
-        )
+        table = pd.read_csv(buffer, sep=separator, header=None, **how)
     except (pd.errors.ParserError, ValueError, OverflowError) as e:
         raise InputError(f"{where} cannot be read as a table ({e}): save it again as plain CSV") from None
-    if len(table) != len(ids):
+    if len(table) != len(labels):
         raise InputError(f"{where} cannot be split into rows: look for quotes and line breaks inside fields")
-    return table.set_axis(header[1:], axis=1).set_axis(ids, axis=0)
-
-# %% ../nbs/01_tables.ipynb #93a24f3f
-def read_parquet_table(path: Path, what: str, as_text: bool) -> pd.DataFrame:
-    where = f"{what} {path.name}"
-    raw = file_bytes(path, what)
-    try:
-        table = pd.read_parquet(io.BytesIO(raw))
-    except (OSError, ValueError, TypeError, KeyError, NotImplementedError) as e:
-        reason = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
-        raise InputError(f"{where} is not a readable Parquet file ({reason}): write it again, or give the table as CSV") from None
-    if isinstance(table.index, pd.RangeIndex) and table.index.name is None and table.index.equals(pd.RangeIndex(len(table))):
-        if table.shape[1] == 0:
-            raise InputError(f"{where} has no columns: it needs gene ids and at least one column of values")
-        table = table.set_axis(pd.Index(table.iloc[:, 0]), axis=0).iloc[:, 1:]
-    if table.shape[1] == 0:
-        raise InputError(f"{where} has only one column: it needs gene ids and at least one column of values")
-    if len(table) == 0:
-        raise InputError(f"{where} has no genes: it needs one row per gene")
-    return table.astype(object).where(table.notna(), "").astype(str) if as_text else table
+    if len(at) == 3:
+        return made_wide(labels, table[at[2]].rename(header[at[2]]), where)
+    table = table.set_axis([name for c, name in enumerate(header) if c not in at], axis=1)
+    return table.set_axis(pd.Index([row[0] for row in labels], name=header[at[0]]), axis=0)
 
 # %% ../nbs/01_tables.ipynb #72af3171
 def labels_as_text(labels: pd.Index, where: str) -> list[str]:
@@ -237,8 +347,8 @@ DATE = re.compile(
 )  # what a spreadsheet makes of MARCH1, SEPT2, 2310009E13
 
 # %% ../nbs/01_tables.ipynb #7df5e334
-def check_ids(ids: list[str], where: str) -> None:
-    "Refuse ids that are empty, have spaces around them, or stand twice."
+def check_ids(ids: list[str], where: str, hint: str = "") -> None:
+    "Refuse ids that are empty, have spaces around them, or stand twice; the hint says why that may be."
     for row, gene in enumerate(ids, 1):
         if gene != gene.strip():
             raise InputError(f"{where} has spaces around the gene id {gene!r} in row {row}: take them out")
@@ -249,39 +359,7 @@ def check_ids(ids: list[str], where: str) -> None:
         shown = [f"{gene!r} (rows {' and '.join(r) if len(r) < 4 else listed(r, 3)})" for gene, r in rows.items()]
         more = f" and {len(double) - 3} more" if len(double) > 3 else ""
         dates = " (a spreadsheet makes such ids of names like MARCH1: read the original file)" if any(map(DATE.fullmatch, double)) else ""
-        raise InputError(f"{where} has gene ids in more than one row: {', '.join(shown)}{more}: keep one row per gene{dates}")
-
-# %% ../nbs/01_tables.ipynb #83d8e8e3
-def named_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    "The table with unique text ids and column names."
-    ids, columns = labels_as_text(table.index, where), labels_as_text(table.columns, where)
-    check_columns(columns, where)
-    check_ids(ids, where)
-    return table.set_axis(pd.Index(ids, name="gene"), axis=0).set_axis(pd.Index(columns), axis=1)
-
-# %% ../nbs/01_tables.ipynb #d35bd71d
-def read_labelled(path: str | Path, what: str, as_text: bool = False) -> pd.DataFrame:
-    "The checked table; with as_text, cells as they are written."
-    if not str(path):
-        raise InputError(f"no {what} is given: name its file")
-    path = Path(path)
-    reader = read_parquet_table if path.suffix.lower() == ".parquet" else read_text_table
-    try:
-        return named_table(reader(path, what, as_text), f"{what} {path.name}")
-    except UnicodeDecodeError:  # Parquet files hold bytes until they are looked at
-        raise InputError(f"{what} {path.name} holds text that is not UTF-8: write the table again in UTF-8") from None
-
-
-def read_table(
-    path: str | Path,  # .csv, .tsv, .tab, either with .gz, .parquet; another ending: tab if the header has one, else comma
-    what: str = "table",  # what to call it in a message
-) -> pd.DataFrame:  # (n_genes, n_columns): index = gene ids as text, columns = names as text, in the file's order
-    """Read a table whose first column holds gene ids, whatever its name, and check everything that the file itself can tell.
-
-    Cells are numbers where the whole column is; the usual markers (an empty cell, NA, NaN, null, …) are missing values. Raises
-    `InputError` for a file that is missing, empty, binary, damaged or wrongly separated, and for ids or columns that are empty or stand twice.
-    """
-    return read_labelled(path, what)
+        raise InputError(f"{where} has gene ids in more than one row: {', '.join(shown)}{more}: keep one row per gene{dates}{hint}")
 
 # %% ../nbs/01_tables.ipynb #aee84f7f
 NO_VALUE = {"", "na", "n/a", "nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a", "-nan", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
@@ -302,14 +380,20 @@ def numbers_in(
     return values, np.isnan(values) & said & column.notna().to_numpy()
 
 # %% ../nbs/01_tables.ipynb #6a334c79
+NO_VALUE_EITHER = set("- -- . .. … – — ? * nd n.d. n.d na. n.a. n.a nil missing #value! #div/0! #num! #ref!".split())  # in some tables
+
+
 def refuse_text(column: pd.Series, is_text: np.ndarray, where: str, role: str) -> None:
     "Refuse a column because of its first cell of text."
     row = int(np.flatnonzero(is_text)[0])
     value = str(column.iloc[row])
     comma = ", with a point as decimal sign" if re.fullmatch(r"[+-]?\d*,\d+", value.strip()) else ""
+    hint = f"; where {value.strip()!r} means that a value is missing, a run takes --na_values '{value.strip()}'"
+    if value.strip().lower() not in NO_VALUE_EITHER:
+        hint = "; if it holds names or ids of the genes, a run takes --id_column with the name of the ids' column" * bool(is_text.all())
     raise InputError(
         f"column {column.name!r} of {where} holds text in row {row + 1} (gene {column.index[row]!r}) ({value[:40]!r}): "
-        f"{role}{comma}; correct it, leave the cell empty where a value is missing, or take the column out"
+        f"{role}{comma}; correct it, leave the cell empty where a value is missing, or take the column out{hint}"
     )
 
 # %% ../nbs/01_tables.ipynb #58e691f0
@@ -327,15 +411,205 @@ def predictor_values(
             refuse_text(column, is_text, where, role)
     return pd.DataFrame(values, index=predictors.index, columns=predictors.columns)
 
+# %% ../nbs/01_tables.ipynb #0a4e1e5f
+def without_marks(table: pd.DataFrame, marks: Iterable[str]) -> pd.DataFrame:
+    "Missing values where the cells are marks of missing values."
+    marks = {mark.strip() for mark in marks}
+    as_numbers = set(pd.to_numeric(pd.Series(sorted(marks), dtype=object), errors="coerce").dropna())
+    return table.mask(table.map(lambda cell: cell.strip() in marks if isinstance(cell, str) else cell in as_numbers))
+
+
+def without_names(table: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:  # the table without that column; id -> name
+    "Take the names of the genes out of a table: the only column of text, when no name stands twice."
+    texts = [c for c in table.columns if (gaps := table[c].isna()).sum() < len(gaps) and (numbers_in(table[c])[1] | gaps).all()]
+    names = {gene: str(name).strip() for c in texts for gene, name in table[c].dropna().items()}
+    if len(texts) != 1 or duplicates_in(list(names.values())):
+        return table, {}
+    _log.info("column %r holds a name for each of %s: pages show these names", texts[0], n_of(len(names), "gene"))
+    return table.drop(columns=texts), names
+
+# %% ../nbs/01_tables.ipynb #236bc148
+def made_wide(labels: Sequence[tuple[str, str]], values: pd.Series, where: str) -> pd.DataFrame:  # (n_genes, n_factors)
+    "A long table as a wide one: gene and factor of each row, and its value."
+    for row, label in enumerate(labels, 1):
+        if label != (label[0].strip(), label[1].strip()) or not all(label):
+            raise InputError(f"{where} has gene and factor {label} in row {row}: neither may be empty or have spaces around it")
+    if double := duplicates_in(labels):
+        shown = listed((f"gene {gene!r} with factor {factor!r}" for gene, factor in double), 3)
+        raise InputError(f"{where} has more than one row for {shown}: keep one row per gene and factor")
+    given, is_text = numbers_in(values)
+    if is_text.any():
+        refuse_text(values.set_axis([gene for gene, _ in labels]), is_text, where, "the values of a long table are numbers")
+    (rows, genes), (columns, factors) = (pd.factorize(np.array(names, dtype=object)) for names in zip(*labels))
+    if len(genes) * len(factors) > max(10_000_000, 200 * len(labels)):
+        raise InputError(
+            f"{where} has {len(genes):,} genes, {len(factors):,} factors and {len(labels):,} rows: check the columns of --long"
+        )
+    wide = np.full((len(genes), len(factors)), np.nan)
+    wide[rows, columns] = given
+    _log.info("%s: %d rows became %s and %s", where, len(labels), n_of(len(genes), "gene"), n_of(len(factors), "column"))
+    return pd.DataFrame(wide, index=genes, columns=factors)
+
+
+def long_hint(table: pd.DataFrame) -> str:
+    "What to type for a table whose ids stand many times because it is long; empty for another one."
+    texts = [c for c in range(table.shape[1]) if numbers_in(table.iloc[:, c])[1].any()]
+    values = [str(c) for j, c in enumerate(table.columns) if j not in texts]
+    if len(texts) != 1 or not values:
+        return ""
+    genes, factors, name = table.index.nunique(), table.iloc[:, texts[0]].nunique(), str(table.columns[texts[0]])
+    pairs = len(set(zip(table.index, table.iloc[:, texts[0]])))
+    if max(genes, factors) > 0.75 * len(table) or pairs < 0.9 * len(table):
+        return ""
+    gene, factor = (table.index.name, name) if genes >= factors else (name, table.index.name)
+    value = values[0] if len(values) == 1 else "COLUMN"
+    return f"; is this a long table, with a row per gene and factor? A run reads it with --long gene={gene},factor={factor},value={value}"
+
+# %% ../nbs/01_tables.ipynb #c1f1ffb8
+REPLICATE = re.compile(r"(?!\d)[._ -]?(rep|r)?[._ -]?\d+", re.IGNORECASE)  # what follows the name of the factor
+
+
+def replicate_columns(columns: Iterable[str], factor: str) -> list[str]:
+    "The columns that are replicates of a factor by their names."
+    return [c for c in columns if c.startswith(factor) and REPLICATE.fullmatch(c[len(factor) :])]
+
+
+def replicates_joined(table: pd.DataFrame, factors: Iterable[str], where: str, reader: TableReader) -> pd.DataFrame:
+    "Mean or median of each factor's replicates, gene by gene, in place of the first; a value that is missing in one of them does not count."
+    how, home, joined = reader.options.replicates, {}, {}
+    for factor in factors if how != "none" else ():
+        names = replicate_columns(table.columns, factor)
+        if names and factor in table.columns:
+            raise InputError(
+                f"{where} has column {factor!r} and replicates of it ({listed(names, 3)}): leave out --replicates, or the column"
+            )
+        reader.used |= {"replicates"} if names or factor in table.columns else set()
+        home |= dict.fromkeys(names, factor)
+        if names:
+            values = predictor_values(table[names], where, "the response is a number per gene")
+            joined[factor] = values.mean(axis=1) if how == "mean" else values.median(axis=1)
+            some = f"{listed(names)}; {n_of(int(values.isna().any(axis=1).sum()), 'gene')} without a value in some of them"
+            _log.info("response of %s: the %s of %s (%s)", factor, how, n_of(len(names), "column"), some)
+    columns = dict.fromkeys(home.get(c, c) for c in table.columns)
+    return pd.DataFrame({c: joined[c] if c in joined else table[c] for c in columns}) if joined else table
+
+# %% ../nbs/01_tables.ipynb #7a80debc
+FRAMES = {".parquet": "Parquet", ".feather": "Feather", ".xlsx": "Excel"}  # ending -> what such a file is called
+DAMAGED = (OSError, ValueError, TypeError, KeyError, NotImplementedError, AttributeError, SyntaxError, zipfile.BadZipFile, zlib.error)
+MOST_CELLS = 20_000_000  # of a sheet: the genome of a mammal times 400 factors
+
+
+def read_sheet(raw: bytes, where: str, reader: TableReader) -> pd.DataFrame:
+    "One sheet of an Excel file; its first row names the columns."
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        way_out = "pip install 'tfbpmodeling[excel]', or export the sheet as CSV"
+        raise InputError(f"{where} needs openpyxl, which is not installed: {way_out}") from None
+    rows, n_cells = [], sum(part.file_size for part in zipfile.ZipFile(io.BytesIO(raw)).infolist()) // most_bytes(raw) * MOST_CELLS
+    if not n_cells:  # a file that unpacks to far more than its size counts as one with too many
+        sheets = {sheet.title: sheet for sheet in load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets}
+        sheet = sheets[reader.sheet_of(list(sheets), where)]
+        sheet.reset_dimensions()  # what the file says of its size need not be true
+        for cells in sheet.iter_rows(values_only=True):
+            width = max((i for i, cell in enumerate(cells, 1) if cell is not None), default=0)
+            n_cells += width
+            if n_cells >= MOST_CELLS:
+                break
+            rows += [cells[:width]] * (width > 0)
+    if not rows or n_cells >= MOST_CELLS:
+        raise InputError(f"{where} {'has too many cells' if n_cells else 'has an empty sheet'}: give the table as CSV or Parquet")
+    header, *rows = rows
+    if row := next((i for i, cells in enumerate(rows, 1) if len(cells) > len(header)), None):
+        raise InputError(f"{where} has {len(rows[row - 1])} cells in row {row} but {len(header)} in the header: give every column a name")
+    filled = [(*cells, *[None] * (len(header) - len(cells))) for cells in rows]
+    return pd.DataFrame(filled, columns=range(len(header))).set_axis(["" if name is None else str(name) for name in header], axis=1)
+
+# %% ../nbs/01_tables.ipynb #93a24f3f
+def read_frame(path: Path, what: str, as_text: bool, reader: TableReader) -> pd.DataFrame:
+    where, kind = f"{what} {path.name}", FRAMES[path.suffix.lower()]
+    raw = file_bytes(path, what)
+    try:
+        read = {"Parquet": pd.read_parquet, "Feather": pd.read_feather}.get(kind)
+        table = read(io.BytesIO(raw)) if read else read_sheet(raw, where, reader)
+    except DAMAGED as e:
+        if isinstance(e, InputError):
+            raise
+        reason = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
+        raise InputError(f"{where} is not a readable {kind} file ({reason}): write it again, or give the table as CSV") from None
+    header = labels_as_text(table.columns, where)
+    at = reader.places(header, as_text)
+    if len(at) == 3:
+        genes, factors = (labels_as_text(pd.Index(table.iloc[:, c]), where) for c in at[:2])
+        return made_wide(list(zip(genes, factors)), table.iloc[:, at[2]].rename(header[at[2]]), where)
+    numbered = isinstance(table.index, pd.RangeIndex) and table.index.name is None and table.index.equals(pd.RangeIndex(len(table)))
+    if numbered or header[at[0] : at[0] + 1] == [reader.options.id_column]:
+        if table.shape[1] == 0:
+            raise InputError(f"{where} has no columns: it needs gene ids and at least one column of values")
+        others = [c for c in range(table.shape[1]) if c != at[0]]
+        table = table.set_axis(pd.Index(table.iloc[:, at[0]], name=header[at[0]]), axis=0).iloc[:, others]
+    if table.shape[1] == 0:
+        raise InputError(f"{where} has only one column: it needs gene ids and at least one column of values")
+    if len(table) == 0:
+        raise InputError(f"{where} has no genes: it needs one row per gene")
+    return table.astype(object).where(table.notna(), "").astype(str) if as_text else table
+
+# %% ../nbs/01_tables.ipynb #83d8e8e3
+def named_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
+    "The table with unique text ids and column names."
+    ids, columns = labels_as_text(table.index, where), labels_as_text(table.columns, where)
+    check_columns(columns, where)
+    check_ids(ids, where, long_hint(table) if table.index.has_duplicates else "")
+    return table.set_axis(pd.Index(ids, name="gene"), axis=0).set_axis(pd.Index(columns), axis=1)
+
+# %% ../nbs/01_tables.ipynb #d35bd71d
+def read_labelled(path: str | Path, what: str, as_text: bool = False, reader: TableReader | None = None) -> pd.DataFrame:
+    "The checked table; with as_text, cells as they are written."
+    if not str(path):
+        raise InputError(f"no {what} is given: name its file")
+    path, reader = Path(path), reader or TableReader()
+    read = read_frame if path.suffix.lower() in FRAMES else read_text_table
+    try:
+        table = named_table(read(path, what, as_text, reader), f"{what} {path.name}")
+    except UnicodeDecodeError:  # Parquet files hold bytes until they are looked at
+        raise InputError(f"{what} {path.name} holds text that is not UTF-8: write the table again in UTF-8") from None
+    return as_options_say(table, f"{what} {path.name}", as_text, reader)
+
+
+def read_table(
+    path: str | Path,  # .csv, .tsv, .tab, also PACKED, .parquet, .feather, .xlsx; another ending: tab if the header has one, else comma
+    what: str = "table",  # what to call it in a message
+    reader: TableReader | None = None,  # what options of a run say about its tables
+) -> pd.DataFrame:  # (n_genes, n_columns): index = gene ids as text, columns = names as text, in the file's order
+    """Read a table whose first column holds gene ids, whatever its name, and check everything that the file itself can tell.
+
+    Cells are numbers where the whole column is; the usual markers (an empty cell, NA, NaN, null, …) are missing values. Raises
+    `InputError` for a file that is missing, empty, binary, damaged or wrongly separated, and for ids or columns that are empty or stand twice.
+    """
+    return read_labelled(path, what, reader=reader)
+
+
+def as_options_say(table: pd.DataFrame, where: str, as_text: bool, reader: TableReader) -> pd.DataFrame:
+    "The table without versions of ids, marks of missing values and names beside the ids, where the options say so."
+    if reader.options.strip_versions:
+        ids = list(map(reader.plain, table.index))
+        reader.stripped.update(set(table.index) - set(ids))
+        check_ids(ids, f"{where} without versions (--strip_versions)")
+        table = table.set_axis(pd.Index(ids, name="gene"), axis=0)
+    if reader.options.na_values and not as_text:
+        table = without_marks(table, reader.options.na_values)
+    if reader.options.id_column and not as_text:
+        table, names = without_names(table)
+        reader.gene_names |= names
+    return table
+
 # %% ../nbs/01_tables.ipynb #7ab1e510
 FAR, FAR_FROM_FEW = 50, 1e5  # times as far from the median as any other value; the same where few values differ from it
 
 
 def far_columns(
     values: np.ndarray,  # (n, n_columns) finite
-) -> tuple[
-    np.ndarray, np.ndarray
-]:  # (most + 1, n_columns): the largest distances from the median, falling; (n_columns,): in how many first places of them values are far
+) -> tuple[np.ndarray, np.ndarray]:  # (most + 1, n_columns): largest distances from the median, falling; (n_columns,): how many are far
     "How many values of each column lie far outside of the rest, and the distances that say so."
     most = len(values) // 10
     if len(values) < 20:
@@ -423,28 +697,3 @@ def id_columns(
     if rest.empty or len(alike) > len(rest):
         return ()
     return tuple(c for c in alike if predictors[c].abs().max() >= 100 * rest.median())
-
-# %% ../nbs/01_tables.ipynb #622c0fa5
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a cell that begins with one of these is computed
-
-
-def computed_names(names: Iterable[str]) -> list[str]:
-    "Those that a spreadsheet would compute."
-    return [name for name in names if isinstance(name, str) and name.startswith(FORMULA)]
-
-
-def for_spreadsheets(
-    table: pd.DataFrame,  # any shape
-) -> pd.DataFrame:  # the same one, where nothing in it would be computed
-    "A table with an apostrophe before each text, heading or row name that a spreadsheet would compute."
-    texts = [c for c in range(table.shape[1]) if not pd.api.types.is_numeric_dtype(table.dtypes.iloc[c])]
-    if not any(computed_names(names) for names in (table.columns, table.index, *(table.iloc[:, c] for c in texts))):
-        return table
-    safe = table.copy()
-    for c in texts:
-        safe.isetitem(c, safe.iloc[:, c].map(_as_text))
-    return safe.set_axis(table.columns.map(_as_text), axis=1).set_axis(table.index.map(_as_text).rename(table.index.name), axis=0)
-
-
-def _as_text(cell):
-    return f"'{cell}" if computed_names([cell]) else cell

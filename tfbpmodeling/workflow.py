@@ -53,7 +53,7 @@ from .lasso import SumsStore, stratified_folds
 from .least_squares import leverage_share
 from .modeling_data import ModelingData, load_modeling_data
 from .null_permutations import NullPermutations, binding_strata, count_by_chance, null_seeds, permuted
-from .tables import computed_names
+from .safe_pickle import computed_names
 
 log = logging.getLogger("tfbpmodeling")
 log.addHandler(logging.NullHandler())
