@@ -256,3 +256,16 @@ def test_the_road_loads_the_wing_only_when_asked():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["[]", "True"], done.stderr
     assert tuple(OF_WINGS) == WING_METHODS
+
+
+def test_a_neighbour_of_the_lead_is_named_and_not_selected():
+    experiments, binding = example_experiments()
+    twin = binding.assign(A2=binding["A"] * (1 + 1e-3 * np.random.default_rng(0).normal(size=len(binding))))
+    data = make_modeling_data(experiments["deletion"], twin, "P1", gene_names={"H": "HUB1"})
+    found = run_inference(data, Config(perturbed_tf="P1", **QUICK), 7)
+    pairs, table = found.tables["interactions"].set_index("factor"), found.table.set_index("variant")
+    assert set(pairs.index[pairs["selected"]]) == {"A", "A2"} and len(found.selected) == 1
+    (lead,) = pairs.index[pairs["lead"]]
+    (other,) = {"A", "A2"} - {lead}
+    assert found.selected == (f"P1:{lead}",) and f"it most resembles P1:{lead}" in table.loc[other, "note"]
+    assert "stand beside the pairs: HUB1" in found.promise

@@ -259,7 +259,7 @@ def _gene_keys(experiments, binding: pd.DataFrame, permutations: int, random_sta
 RUN_PERMUTATIONS = (20, 1000)  # at least, at most
 EXPERIMENT = "response"  # what the tables of a run call its experiment
 UNTESTED = "too few genes bound by both, or nothing of the product is left beside its main effect"
-SAME = "passes the rate, but the lead of its group says the same"
+SAME = "passes the rate by itself, but not beside the leads of groups; it most resembles {}"
 
 
 def experiment_of(data: ModelingData) -> pd.DataFrame:  # (any genes, the pTF and whatever else the table holds)
@@ -299,16 +299,18 @@ def judge_run(design: InferenceDesign, q: float = 0.1, random_state: int = 0) ->
     tested, passes, lead = found["p"].notna().to_numpy(), (found["q"] <= q).to_numpy(), found["lead"].eq(True).to_numpy()
     given = dict(term=list(design.terms), variant=list(design.variants), p=found["p"].to_numpy(), q=found["q"].to_numpy())
     given |= dict(estimate=found[f"effect_{EXPERIMENT}"].to_numpy(), se=found[f"se_{EXPERIMENT}"].to_numpy())
-    given |= dict(selected=passes & lead, note=np.where(~tested, UNTESTED, np.where(passes & ~lead, SAME, "")))
+    leads = {group: term for group, term, is_lead in zip(found["group"], design.terms, lead) if is_lead}
+    notes = [SAME.format(leads[g]) if p and not is_lead else "" for g, p, is_lead in zip(found["group"], passes, lead)]
+    given |= dict(selected=passes & lead, note=np.where(tested, notes, UNTESTED))
     table = pd.DataFrame({c: given.get(c, np.full(len(design.terms), np.nan)) for c in COLUMNS})
     facts = {name: value for name, value in result.facts.items() if name.startswith("n_") or name.endswith("by_chance")}
     columns = experiment_of(design.data).shape[1] - 1
     facts |= dict(genes=design.data.n_genes, other_response_columns=columns)
     tables = dict(interactions=result.interactions, main_effects=result.main_effects)
-    return Inference("evidence", q, table, _promise(result, columns), facts, tables)
+    return Inference("evidence", q, table, _promise(result, columns, design.data), facts, tables)
 
 
-def _promise(result: EvidenceResult, columns: int) -> str:
+def _promise(result: EvidenceResult, columns: int, data: ModelingData) -> str:
     "What the list says, how often chance gives as much, and what stands beside the pairs."
     f, q = result.facts, result.q
     weights = (
@@ -316,7 +318,7 @@ def _promise(result: EvidenceResult, columns: int) -> str:
         if columns > 1
         else "all genes of equal weight (no other responses)"
     )
-    mains = listed(m["members"].split(":")[0] for m in result.main_effects.to_dict("records"))
+    mains = listed(data.name(lead) for lead in result.main_effects["lead"])
     return (
         f"Of the selected interactors, each the lead of its group, at most {100 * q:g} % are false on average, by theory and by {f['n_permutations']} permutations of the response among genes that the perturbed TF "
         f"binds alike; in these the same rule lets {f['selected_by_chance']:.2g} pairs pass on average. Coefficients are effects at the median product of the two bindings, {weights}. "
