@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -256,6 +257,20 @@ def test_damaged_and_swollen_files(plain, name):
     if bomb:
         Path(f"bomb.csv.{name}").write_bytes(bomb)
         refused(lambda: read_table(f"bomb.csv.{name}"), "unpacks to more than", "no table")
+
+
+@pytest.mark.parametrize("name", ["gz", "bz2", "xz", "zst", "zip"])
+def test_a_small_file_asks_for_little_memory(plain, name):
+    if name == "zst":
+        Path("b.csv.zst").write_bytes(zst(Path("binding.csv").read_bytes()))
+    else:
+        plain.to_csv(f"b.csv.{name}")
+    tracemalloc.start()
+    try:
+        read_table(f"b.csv.{name}")
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_a_zip_file_may_hold(plain):

@@ -2236,7 +2236,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'tfbpmodeling.tables.TableReader.plain': ('tables.html#tablereader.plain', 'tfbpmodeling/tables.py'),
                                      'tfbpmodeling.tables.TableReader.sheet_of': ( 'tables.html#tablereader.sheet_of',
                                                                                    'tfbpmodeling/tables.py'),
-                                     'tfbpmodeling.tables._unpack': ('tables.html#_unpack', 'tfbpmodeling/tables.py'),
+                                     'tfbpmodeling.tables._opened': ('tables.html#_opened', 'tfbpmodeling/tables.py'),
                                      'tfbpmodeling.tables.as_options_say': ('tables.html#as_options_say', 'tfbpmodeling/tables.py'),
                                      'tfbpmodeling.tables.check_columns': ('tables.html#check_columns', 'tfbpmodeling/tables.py'),
                                      'tfbpmodeling.tables.check_ids': ('tables.html#check_ids', 'tfbpmodeling/tables.py'),

@@ -9,7 +9,6 @@ import bz2
 import csv
 import gzip
 import io
-import itertools
 import logging
 import lzma
 import numbers
@@ -61,9 +60,11 @@ def most_bytes(packed: bytes) -> int:
 
 def unpacked(raw: bytes, path: Path, what: str) -> bytes:
     "The bytes of a compressed file, unpacked as far as its size lets expect."
-    ending, most = path.suffix.lower(), most_bytes(raw)
+    ending, most, content = path.suffix.lower(), most_bytes(raw), bytearray()
     try:
-        content = _unpack(raw, ending, most, f"{what} {path.name}")
+        with _opened(raw, ending, f"{what} {path.name}") as file:
+            while len(content) <= most and (part := file.read(2**20)):
+                content += part
     except Exception as e:  # each format has errors of its own
         if isinstance(e, (InputError, MemoryError)):
             raise
@@ -73,22 +74,19 @@ def unpacked(raw: bytes, path: Path, what: str) -> bytes:
         raise InputError(
             f"{what} {path.name} has {len(raw):,} bytes and unpacks to more than {most:,}, which is no table: check what it is, or unpack it"
         )
-    return content
+    return bytes(content)
 
 
-def _unpack(raw: bytes, ending: str, most: int, where: str) -> bytes:
-    "Up to most + 1 bytes, or a little more."
+def _opened(raw: bytes, ending: str, where: str):
     if ending == ".zst":
-        with pa.input_stream(io.BytesIO(raw), compression="zstd") as file:
-            return b"".join(itertools.islice(iter(lambda: file.read(2**20), b""), most // 2**20 + 1))
+        return pa.input_stream(io.BytesIO(raw), compression="zstd")
     if ending != ".zip":
-        with {".gz": gzip, ".bz2": bz2, ".xz": lzma}[ending].open(io.BytesIO(raw), "rb") as file:
-            return file.read(most + 1)
+        return {".gz": gzip, ".bz2": bz2, ".xz": lzma}[ending].open(io.BytesIO(raw), "rb")
     archive = zipfile.ZipFile(io.BytesIO(raw))
     files = [i.filename for i in archive.infolist() if not i.is_dir() and not i.filename.startswith("__MACOSX/")]
     if len(files) != 1:
         raise InputError(f"{where} holds {n_of(len(files), 'file')} ({listed(files, 4)}): a zip file must hold exactly one, the table")
-    return archive.open(files[0]).read(most + 1)
+    return archive.open(files[0])
 
 # %% ../nbs/01_tables.ipynb #a0c66f25
 def file_bytes(path: Path, what: str, may_be_empty: bool = False) -> bytes:
@@ -215,11 +213,11 @@ def check_widths(header: list[str], ids: list[str], widths: list[int], separator
 # %% ../nbs/01_tables.ipynb #56e8c7f0
 def has_decimal_commas(text: str, separator: str) -> bool:
     "Whether a table surely has semicolons between its columns, and decimal commas."
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines or separator in lines[0] or ";" not in lines[0]:
+    first = text.lstrip("\r\n").partition("\n")[0]
+    if separator in first or ";" not in first:
         return False
     try:
-        header, *rows = csv.reader(lines, delimiter=";", strict=True)
+        header, *rows = csv.reader([line for line in text.splitlines() if line.strip()], delimiter=";", strict=True)
     except csv.Error:
         return False
     cells = [cell.strip() for row in rows for cell in row[1:]]
