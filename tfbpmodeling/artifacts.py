@@ -27,7 +27,7 @@ from .bootstrap_model_results import BootstrapModelResults, EMPTY_STAGE, bootstr
 from .config import Config, InputError, TOPN_SEED_OFFSET
 from .design_matrix import make_design
 from .inference import Inference
-from .interactor_significance import ROBUST, compare_none
+from .interactor_significance import ROBUST, compare_none, four_groups, rival_models
 from .modeling_data import InputFile, ModelingData, Storage, input_file, transform_predictors
 from .null_permutations import NULL_COUNTS, NullPermutations
 from .safe_pickle import COUNT, Damaged, NONE, NUMBER, Stored, SWITCHES, TEXT, Unreadable
@@ -311,6 +311,8 @@ def write_significance(folder: Path, result: RunResult) -> None:
     write_rows(tables / "comparison_statistics.csv", result.comparison)
     write_rows(tables / "final_selection.csv", result.final_selection)
     write_rows(tables / "robust_fits.csv", result.robust)
+    write_rows(tables / "four_groups.csv", four_groups(result.data, result.survivors))
+    write_rows(tables / "rival_models.csv", rival_models(result.data, result.survivors, result.config))
 
 
 def write_error_rates(folder: Path, result: RunResult) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
+from scipy import stats
 from sklearn.linear_model import Lasso, LinearRegression
 from sklearn.metrics import r2_score
-from .config import N_FOLDS, Config
+from .config import N_FOLDS, Config, n_of
 from .design_matrix import Design, interactor_of, make_design, term_values
 from .lasso import lasso_cv, stratified_folds
 from .least_squares import hc3_interval
 from .modeling_data import ModelingData
 
 # %% auto #0
-__all__ = ['FOLD_SEED', 'ROBUST', 'fold_r2', 'Significance', 'survivors', 'compare_by_r2', 'compare_by_lasso', 'compare_none',
-           'interactor_significance', 'robust_fits']
+__all__ = ['FOLD_SEED', 'ROBUST', 'MANY_TIES', 'TOP', 'FOUR_GROUPS', 'RIVALS', 'fold_r2', 'Significance', 'survivors',
+           'compare_by_r2', 'compare_by_lasso', 'compare_none', 'interactor_significance', 'robust_fits', 'binds',
+           'four_groups', 'group_contrast', 'bound_words', 'group_words', 'mean_words', 'rival_models', 'cubic_r2']
 
 # %% ../nbs/08_interactor_significance.ipynb #3da5ab20
 FOLD_SEED = 42  # stages 3 and 5 have fixed folds
@@ -161,3 +163,106 @@ def robust_fits(
         alone, beside = hc3_interval(x, others[:, :0], y), hc3_interval(x, others, y)
         rows.append((term, other, *alone, *beside, bool(beside[1] > 0 or beside[2] < 0)))
     return pd.DataFrame(rows, columns=ROBUST)
+
+# %% ../nbs/08_interactor_significance.ipynb #0b1cd503
+MANY_TIES = 0.2  # share of genes at the lowest value from which on binding counts as sparse
+TOP = 0.75  # quantile that stands for "bound" where binding is dense
+
+
+def binds(
+    binding: np.ndarray,  # (n_genes,)
+) -> tuple[np.ndarray, str]:  # (n_genes,) bool; how that is called
+    "Genes that a factor binds: above the lowest value, or where few genes share that, the top quarter."
+    above = binding > binding.min()
+    if (~above).mean() >= MANY_TIES:
+        return above, "bound"
+    return binding > np.quantile(binding, TOP), "top quarter"
+
+# %% ../nbs/08_interactor_significance.ipynb #a77de095
+FOUR_GROUPS = ("neither", "other_only", "ptf_only", "both")
+
+
+def four_groups(
+    data: ModelingData,  # all genes
+    kept: tuple[str, ...],  # terms kept at stage 4
+) -> pd.DataFrame:  # one row per survivor and group
+    "Mean response, with its 95 % interval, of the genes that neither factor binds, one of them, or both."
+    rows, y, ptf = [], data.response.to_numpy(), binds(data.binding.to_numpy())[0]
+    for term, other in survivors(kept, data).items():
+        group = 2 * ptf + binds(data.predictors[other].to_numpy())[0]
+        for k, name in enumerate(FOUR_GROUPS):
+            values = y[group == k]
+            n, mean = len(values), values.mean() if len(values) else np.nan
+            error = values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
+            half = stats.t.ppf(0.975, n - 1) * error if n > 1 else np.nan
+            rows.append((term, other, name, n, mean, error, mean - half, mean + half))
+    return pd.DataFrame(rows, columns=["interactor", "variant", "group", "n_genes", "mean", "error", "low", "high"])
+
+
+def group_contrast(
+    groups: pd.DataFrame,  # the four rows of one survivor
+) -> tuple[float, float, float]:  # response units; NaN where a group has fewer than two genes
+    "(both − pTF only) − (other only − neither), with a 95 % interval that allows for unequal spread (Welch)."
+    table = groups.set_index("group")
+    n, mean, variance = (table.loc[list(FOUR_GROUPS), c].to_numpy(float) for c in ("n_genes", "mean", "error"))
+    estimate, variance = float(mean @ [1, -1, -1, 1]), variance**2
+    if not np.isfinite(variance).all() or variance.sum() == 0:
+        return estimate, np.nan, np.nan
+    dof = variance.sum() ** 2 / (variance**2 / (n - 1)).sum()
+    half = stats.t.ppf(0.975, dof) * np.sqrt(variance.sum())
+    return estimate, float(estimate - half), float(estimate + half)
+
+# %% ../nbs/08_interactor_significance.ipynb #959e1466
+def bound_words(data: ModelingData, other: str) -> str:
+    "What counts as bound, of the pTF and another factor."
+    words = [binds(column.to_numpy())[1] for column in (data.binding, data.predictors[other])]
+    if words[0] == words[1]:
+        return "bound: above the lowest value of a column" if words[0] == "bound" else "bound: the top quarter of a column"
+    told = {"bound": "above its lowest value", "top quarter": "its top quarter"}
+    return f"bound: for {data.name(data.perturbed_tf)} {told[words[0]]}, for {data.name(other)} {told[words[1]]}"
+
+
+def group_words(
+    groups: pd.DataFrame,  # the four rows of one survivor
+    ptf: str,
+    other: str,
+) -> str:  # "neither 0.07 ± 0.04 (261 genes), …"
+    "The four means in a sentence."
+    names = dict(zip(FOUR_GROUPS, ("neither", f"{other} only", f"{ptf} only", "both")))
+    return ", ".join(f"{names[g.group]} {mean_words(g.mean, g.low, g.n_genes)}" for g in groups.itertuples())
+
+
+def mean_words(mean: float, low: float, n_genes: int) -> str:  # "2.47 ± 0.32 (48 genes)"
+    "A mean with half the width of its interval, and the number of genes."
+    value = "no mean" if np.isnan(mean) else f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} ± {mean - low:.2f}"
+    return f"{value} ({n_of(int(n_genes), 'gene')})"
+
+# %% ../nbs/08_interactor_significance.ipynb #f37f93e2
+RIVALS = ["interactor", "variant", "r2_ptf", "r2_variant", "r2_product", "r2_without", "r2_with", "gain"]
+
+
+def rival_models(
+    data: ModelingData,  # all genes
+    kept: tuple[str, ...],  # terms kept at stage 4
+    config: Config,
+) -> pd.DataFrame:  # one row per survivor, columns RIVALS
+    "Cross-validated R² of simple models, without and with the product; `gain` is what the product adds to pTF, pTF² and TF."
+    ptf = data.perturbed_tf
+    own = (ptf, f"I({ptf} ** 2)", f"I({ptf} ** 3)")
+
+    def r2(*terms: str) -> float:
+        scores = fold_r2(make_design(data, terms, config.bins), LinearRegression())
+        return float(np.nanmean(scores)) if np.isfinite(scores).any() else np.nan
+
+    rows, alone = [], r2(*own) if survivors(kept, data) else np.nan
+    for term, other in survivors(kept, data).items():
+        without, beside = r2(*own[:2], other), r2(*own[:2], other, term)
+        rows.append((term, other, alone, r2(other), r2(term), without, beside, beside - without))
+    return pd.DataFrame(rows, columns=RIVALS)
+
+# %% ../nbs/08_interactor_significance.ipynb #67270613
+def cubic_r2(data: ModelingData) -> float:
+    "R², in sample, of the pTF's own binding up to its cube."
+    ptf = data.perturbed_tf
+    X, y = term_values(data.predictors, (ptf, f"I({ptf} ** 2)", f"I({ptf} ** 3)")), data.response.to_numpy()
+    return float(LinearRegression().fit(X, y).score(X, y))

@@ -15,34 +15,10 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from .bootstrap_model_results import BootstrapModelResults, monte_carlo_error, strongest_terms, term_sureness
 from .config import Config, InputError
 from .design_matrix import Design, interactor_of, make_design, strata
-from tfbpmodeling.figures import (
-    BLUE,
-    COEFFICIENT,
-    COLOURS,
-    FigureSpec,
-    GREY,
-    MARKERS,
-    ORANGE,
-    RESPONSE,
-    SKY,
-    VERMILLION,
-    WIDTH,
-    and_more,
-    binned_means,
-    draw_intervals,
-    drawn,
-    even_edges,
-    heading,
-    legend_above,
-    name_rows,
-    new_axes,
-    panel_grid,
-    say_instead,
-    shown,
-    skew_width,
-    styled,
-    term_namer,
-)
+from .figures import BLUE, COEFFICIENT, COLOURS, FigureSpec, GREY, MARKERS, ORANGE, RESPONSE, SKY, VERMILLION, WIDTH
+from .figures import and_more, binned_means, draw_intervals, drawn, even_edges, heading, legend_above, name_rows
+from .figures import new_axes, panel_grid, say_instead, shown, skew_width, styled, term_namer
+from .interactor_significance import FOUR_GROUPS, binds, bound_words, four_groups, group_words
 from .least_squares import leverage_of_genes
 from .modeling_data import ModelingData, top_genes
 from .workflow import BestModel, RunResult
@@ -50,9 +26,9 @@ from .workflow import BestModel, RunResult
 # %% auto #0
 __all__ = ['CAPTIONS', 'DESCRIPTIONS', 'STAGE_WORDS', 'response_against_binding', 'binding_distribution', 'kept_coefficients',
            'bootstrap_distributions', 'variable_inclusion', 'alpha_choice', 'interval_convergence', 'gene_leverage',
-           'predicted_against_observed', 'delta_r2', 'binding_groups', 'interaction', 'preprocessing_figures',
-           'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure', 'interaction_figures',
-           'run_figures']
+           'predicted_against_observed', 'delta_r2', 'group_means', 'interaction', 'interaction_pair',
+           'preprocessing_figures', 'coefficient_figure', 'stage_figures', 'prediction_figure', 'delta_figure',
+           'interaction_figures', 'run_figures']
 
 # %% ../nbs/14_plots.ipynb #e09942d7
 def response_against_binding(
@@ -444,30 +420,57 @@ def _coefficient_pairs(ax: Axes, significance: pd.DataFrame, label: Callable[[st
     return ax
 
 # %% ../nbs/14_plots.ipynb #0a785b8d
-def binding_groups(
-    binding: np.ndarray,  # (n_genes,) binding of the other factor
-) -> tuple[np.ndarray, np.ndarray]:  # (n_genes,) bool: low, high
-    "Genes at or below the median, and the top tenth (fewer with ties; where that is none, all above the median)."
-    low, high = binding <= np.median(binding), binding > np.quantile(binding, 0.9)
-    return low, high if high.any() else ~low
+def group_means(
+    data: ModelingData,  # all genes
+    term: str,  # pTF:TF
+    ax: Axes | None = None,
+) -> Axes:
+    "Mean responses of genes that neither factor binds, one of them, or both, and what both would give without an interaction."
+    ax = new_axes(ax, 3.4)
+    table = four_groups(data, (term,)).set_index("group").loc[list(FOUR_GROUPS)]
+    mean, at = table["mean"].to_numpy(), np.arange(4)
+    error = np.nan_to_num(table["high"].to_numpy() - mean)
+    ax.axhline(0, color=GREY, lw=0.6, zorder=1)
+    ax.errorbar(at, mean, error, fmt="none", ecolor="black", elinewidth=1.2, capsize=3, zorder=3)
+    ax.scatter(at, mean, s=48, c=[GREY, BLUE, BLUE, ORANGE], marker="o", edgecolors="black", linewidths=0.7, zorder=4)
+    if np.isfinite(mean[:3]).all():
+        ax.scatter(
+            [3],
+            [mean[1] + mean[2] - mean[0]],
+            s=70,
+            facecolors="none",
+            edgecolors="black",
+            marker="o",
+            zorder=3,
+            label="if effects only added up",
+        )
+        legend_above(ax, 1)
+    ptf, other = (shown(data.name(name), 12) for name in (data.perturbed_tf, table["variant"].iloc[0]))
+    names = ("neither\n", f"{other}\nonly", f"{ptf}\nonly", "both\n")
+    ax.set_xticks(at, [f"{name}\n{n} {'gene' if n == 1 else 'genes'}" for name, n in zip(names, table["n_genes"])], fontsize=8)
+    ax.set(xlim=(-0.5, 3.5), ylabel=f"mean {RESPONSE}", xlabel="bound by")
+    return ax
 
-
+# %% ../nbs/14_plots.ipynb #0a785b8e
 def interaction(
     data: ModelingData,  # the genes to draw
     term: str,  # pTF:TF
     ax: Axes | None = None,
 ) -> Axes:
-    "Response against the binding of the perturbed factor, where the other factor binds little and where it binds most."
+    "Response against the binding of the perturbed factor, for genes that the other factor binds and for the others."
     ax = new_axes(ax, 3.8)
     other = interactor_of(term, data)
     if other is None:
         raise InputError(f"{term!r} is not an interaction of {data.perturbed_tf!r} with a predictor column")
     x, y = data.binding.to_numpy(), data.response.to_numpy()
-    groups = binding_groups(data.predictors[other].to_numpy())
-    looks = ((groups[0], "low (half of the genes)", BLUE, "o", "-"), (groups[1], "high (top tenth)", ORANGE, "s", "--"))
+    bound, word = binds(data.predictors[other].to_numpy())
+    words = ("not bound", "bound") if word == "bound" else ("binds less", word)
+    gap = x.min() if binds(x)[1] == "bound" else None  # no line leads from the genes that the pTF does not bind to the others
+    looks = ((~bound, words[0], BLUE, "o", "-"), (bound, words[1], ORANGE, "s", "--"))
     for at, words, colour, marker, line in looks:
         if at.any():
-            _group(ax, x[at], y[at], f"binding of {shown(data.name(other), 20)} {words}: {at.sum()} genes", colour, marker, line)
+            label = f"{shown(data.name(other), 20)}, {words}: {at.sum()} genes"
+            _group(ax, x[at], y[at], gap, dict(color=colour, marker=marker, ls=line, label=label))
     _clip(ax, y)
     ax.axhline(0, color=GREY, lw=0.6, zorder=1)
     _binding_axis(ax, data)
@@ -475,13 +478,26 @@ def interaction(
     legend_above(ax, 1)
     return ax
 
+
+def interaction_pair(data: ModelingData, term: str) -> Figure:
+    "Both views of an interaction beside each other."
+    fig = Figure(figsize=(WIDTH, 3.6), dpi=100, layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(1, 1.25))
+    group_means(data, term, styled(left))
+    interaction(data, term, styled(right))
+    return fig
+
 # %% ../nbs/14_plots.ipynb #2bd48df2
-def _group(ax: Axes, x: np.ndarray, y: np.ndarray, label: str, colour: str, marker: str, line: str) -> None:
+def _group(ax: Axes, x: np.ndarray, y: np.ndarray, gap: float | None, looks: dict) -> None:
     "The genes of one group, and their mean response along the binding."
+    colour, marker = looks["color"], looks["marker"]
     ax.scatter(x, y, s=8, marker=marker, color=colour, alpha=0.6 * _alpha(len(x)), linewidths=0, rasterized=len(x) > 300)
-    means = binned_means(x, y, 7)
-    look = dict(color=colour, marker=marker, ls=line, ms=6, mec="black", mew=0.7, lw=1.8, ecolor="black", elinewidth=1, capsize=2)
-    ax.errorbar(means["x"], means["mean"], 1.96 * means["se"], label=label, zorder=4, **look)
+    looks = looks | dict(ms=6, mec="black", mew=0.7, lw=1.8, ecolor="black", elinewidth=1, capsize=2, zorder=4)
+    parts = [np.ones(len(x), bool)] if gap is None else [x > gap, x <= gap]
+    for part in filter(np.any, parts):
+        means = binned_means(x[part], y[part], 7)
+        ax.errorbar(means["x"], means["mean"], 1.96 * means["se"], **looks)
+        looks = looks | dict(label=None)
 
 
 def _clip(ax: Axes, y: np.ndarray) -> None:
@@ -517,8 +533,9 @@ CAPTIONS = {  # figure: its caption
     "delta_r2": "Stage 5: cross-validated R² with the main effect in place of the interactor, minus R² with the interactor. Negative means that the interactor predicts better. "
     "Small dots: the four folds; where they lie on both sides of zero, the mean says little. The same genes were used to find the interactors, so this flatters them.",
     "two_coefficients": "One lasso with every interactor and its main effect: their two coefficients. An interactor is selected when its coefficient is the larger in size.",
-    "interaction": "Response against the binding of {ptf}, for the genes where {name} binds little (at or below its median) and where it binds most (top tenth). "
-    "Symbols: means with 95 % intervals. Lines that part as {ptf} binds more speak for an interaction; lines that run side by side are an effect of {name} alone.",
+    "interaction": "Left: mean response, with its 95 % interval, of genes bound by neither factor, by one of them, or by both ({bound}). The open ring: what both would give if the two effects only "
+    "added up. Right: response against the binding of {ptf}, for genes that {name} binds and for the others; symbols are means with 95 % intervals. Lines that part as {ptf} binds more "
+    "speak for an interaction; lines that run side by side are an effect of {name} alone. The pair was chosen on these genes, so the figure shows and does not test.",
 }
 
 # %% ../nbs/14_plots.ipynb #a977e073
@@ -533,7 +550,7 @@ DESCRIPTIONS = {  # figure: what it is, for those who cannot see it
     "gene_leverage": "Bar charts of the five genes with the largest share of the spread of each of {n_terms} terms.",
     "predicted_against_observed": "Scatter plot of observed against predicted response of {n} genes, R squared {r2:.3f}.",
     "delta_r2": "Dot plot of {what} for {n} interactors; {selected} are selected.",
-    "interaction": "Scatter plot of response against binding of {ptf} in two groups of genes, low and high binding of {name}, with mean lines.",
+    "interaction": "Two panels for {ptf} and {name}. Mean responses: {means}. Then a scatter plot of response against binding of {ptf}, for genes that {name} binds and for the others, with mean lines.",
 }
 
 # %% ../nbs/14_plots.ipynb #d89494fa
@@ -635,12 +652,16 @@ def interaction_figures(
     run: RunResult,
 ) -> list[FigureSpec]:
     "One figure for each interactor that survived stage 4."
-    ptf, figures = run.data.name(run.data.perturbed_tf), []
+    data, figures = run.data, []
+    ptf = data.name(data.perturbed_tf)
+    groups = dict(list(four_groups(data, run.survivors).groupby("interactor", sort=False)))
     for i, term in enumerate(run.survivors, 1):
-        name = run.data.name(interactor_of(term, run.data))
+        other = interactor_of(term, data)
+        name, means = data.name(other), group_words(groups[term], ptf, data.name(other))
         safe = re.sub(r"[^A-Za-z0-9-]+", "_", name)[:40].strip("_") or "factor"
-        caption, alt = (texts["interaction"].format(ptf=ptf, name=name) for texts in (CAPTIONS, DESCRIPTIONS))
-        figures.append(FigureSpec(f"interaction_{i:02d}_{safe}", "significance", caption, alt, drawn(interaction, run.data, term)))
+        facts = dict(ptf=ptf, name=name, means=means, bound=bound_words(data, other))
+        caption, alt = (texts["interaction"].format(**facts) for texts in (CAPTIONS, DESCRIPTIONS))
+        figures.append(FigureSpec(f"interaction_{i:02d}_{safe}", "significance", caption, alt, drawn(interaction_pair, data, term)))
     return figures
 
 # %% ../nbs/14_plots.ipynb #ef5e98bf

@@ -17,13 +17,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 
 from .artifacts import NOTEBOOK_CHANGES, read_run, remove, run_name, versions, write_manifest, write_run
 from .bootstrap_model_results import BootstrapModelResults, monte_carlo_error, strongest_terms, term_sureness
-from .config import Config, InputError
+from .config import Config, InputError, listed, n_of
+from .design_matrix import interactor_of
 from .figures import FigureSpec, term_namer
-from .html import Block, block_table, interval, number
+from .html import Block, block_table, interval, joined, number
+from .interactor_significance import FOUR_GROUPS, bound_words, cubic_r2, four_groups, group_contrast, mean_words, rival_models
 from .least_squares import ROBUST_LEVEL
 from .modeling_data import FactorTables, ModelingData, as_numbers, model_tables, read_tables, store_tables
 from tfbpmodeling.notebook_runner import (
@@ -46,8 +49,8 @@ log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
 __all__ = ['log', 'PLOT_FOLDERS', 'ALONE', 'write_figures', 'show', 'data_block', 'stage_block', 'best_block', 'comparison_block',
-           'robust_block', 'sureness_block', 'chance_words', 'Score', 'summary_block', 'about_block', 'smallest_size',
-           'Hosting', 'run_to_directory', 'report_again']
+           'groups_block', 'robust_block', 'sureness_block', 'chance_words', 'Score', 'summary_block', 'about_block',
+           'smallest_size', 'Hosting', 'run_to_directory', 'report_again']
 
 # %% ../nbs/17_report.ipynb #6dadfb9e
 PLOT_FOLDERS = {"topn": "topn_results/diagnostic_plots", "significance": "interactor_significance/interaction_plots"}
@@ -118,9 +121,10 @@ def best_block(best: BestModel | None, data: ModelingData) -> Block:
         return Block("<p>This stage did not run: stage 2 kept nothing.</p>")
     named = term_namer(data)
     table = pd.DataFrame({"term": [named(t) for t in best.terms], "coefficient": best.coef})
-    return block_table(
-        table, f"Intercept {number(best.intercept)}, penalty {number(best.alpha)}, R² {best.r2:.3f} on the genes it was fitted to."
-    )
+    words = f"Intercept {number(best.intercept)}, penalty {number(best.alpha)}, R² {best.r2:.3f} on the genes it was fitted to."
+    if (alone := cubic_r2(data)) > best.r2:
+        words += f" The pTF's own binding, up to its cube, reaches {alone:.3f} on the same genes: to predict the response, it does better than this model."
+    return block_table(table, words)
 
 
 def comparison_block(result: RunResult) -> Block:
@@ -135,9 +139,47 @@ def comparison_block(result: RunResult) -> Block:
             shown[words] = table[column].astype(float)
     shown["selected"] = table["selected"].astype(bool)
     shown["use"] = [named(t) for t in table["term_to_use"]]
-    return block_table(shown, "R² is cross-validated. delta R² below 0: the interactor predicts better." if "delta_r2" in table else "")
+    words = "R² is cross-validated. delta R² below 0: the interactor predicts better than TF alone." if "delta_r2" in table else ""
+    return joined(block_table(shown, words), _rivals(result))
+
+
+def _rivals(result: RunResult) -> Block:
+    "Cross-validated R² of simple models: is the product needed?"
+    data = result.data
+    table = rival_models(data, result.survivors, result.config)
+    rows = [(data.name(r.variant), r.r2_ptf, r.r2_variant, r.r2_product, r.r2_without, r.r2_with, r.gain) for r in table.itertuples()]
+    columns = ["TF", "pTF alone (cubic)", "TF alone", "pTF:TF alone", "pTF, pTF², TF", "… and pTF:TF", "gain"]
+    ahead = [data.name(r.variant) for r in table.itertuples() if r.r2_ptf >= r.r2_product]
+    words = "The nearer rival is the pTF itself. R² of simple models of all genes, cross-validated; gain: what the product adds to pTF, pTF² and TF."
+    if ahead:
+        words += f" The pTF alone does better than the product with {listed(ahead, 3)} alone."
+    return block_table(pd.DataFrame(rows, columns=columns), words)
 
 # %% ../nbs/17_report.ipynb #aa95f8ae
+def groups_block(result: RunResult) -> Block:
+    "Mean responses of genes that neither factor binds, one of them, or both."
+    if not result.survivors:
+        return Block("")
+    data, rows = result.data, []
+    ptf = data.name(data.perturbed_tf)
+    for _, part in four_groups(data, result.survivors).groupby("interactor", sort=False):
+        groups = part.set_index("group")
+        means = [mean_words(*groups.loc[g, ["mean", "low", "n_genes"]]) for g in FOUR_GROUPS]
+        estimate, low, high = group_contrast(part)
+        rows.append((data.name(groups["variant"].iloc[0]), *means, float(estimate), interval(low, high)))
+    columns = ["TF", "neither binds", "TF only", f"{ptf} only", "both bind", "difference of differences", "95\u00a0% interval"]
+    words = (
+        f"Mean response ± 95 % (number of genes); {_what_is_bound(result)}. The difference of differences is (both − {ptf} only) − (TF only − neither): "
+        "0 where the two effects only add up. The pairs were chosen on these genes, so these numbers show and do not test."
+    )
+    return block_table(pd.DataFrame(rows, columns=columns), words)
+
+
+def _what_is_bound(result: RunResult) -> str:
+    words = {bound_words(result.data, interactor_of(term, result.data)) for term in result.survivors}
+    return words.pop() if len(words) == 1 else "bound: above the lowest value of a column where many genes share it, else the top quarter"
+
+# %% ../nbs/17_report.ipynb #769e68b0
 def robust_block(result: RunResult) -> Block:
     "Each survivor by least squares, alone and beside the main effects."
     if not result.survivors:
@@ -239,6 +281,30 @@ def _both_names(data: ModelingData, gene: str) -> str:
     name = data.name(gene)
     return gene if name == gene else f"{name} ({gene})"
 
+# %% ../nbs/17_report.ipynb #c62d6b96
+def _in_words(result: RunResult, most: int = 3) -> str:
+    "What the genes of each survivor do, the clearest first."
+    data, sentences = result.data, []
+    ptf, groups = data.name(data.perturbed_tf), four_groups(data, result.survivors)
+    parts = sorted(
+        (part for _, part in groups.groupby("interactor", sort=False)), key=lambda part: -abs(np.nan_to_num(group_contrast(part)[0]))
+    )
+    for part in parts[:most]:
+        other, rows = data.name(part["variant"].iloc[0]), part.set_index("group")
+        alone, both = rows.loc["ptf_only"], rows.loc["both"]
+        if min(alone["n_genes"], both["n_genes"]) < 2:
+            few = n_of(int(both["n_genes"]), "gene")
+            sentences.append(f"{ptf} and {other} bind {few} together: too few to say more.")
+            continue
+        way = "higher" if both["mean"] > alone["mean"] else "lower"
+        sentences.append(
+            f"Where {other} binds as well as {ptf}, the mean response is {way}: {mean_words(both['mean'], both['low'], both['n_genes'])}, "
+            f"against {mean_words(alone['mean'], alone['low'], alone['n_genes'])} where {ptf} binds without {other}."
+        )
+    if len(parts) > most:
+        sentences.append(f"{len(parts) - most} more stand below.")
+    return "".join(f"<p>{html.escape(sentence)}</p>" for sentence in sentences)
+
 # %% ../nbs/17_report.ipynb #910a83d1
 def _nearest_block(result: RunResult) -> Block:
     "How far the strongest terms fell short."
@@ -333,7 +399,7 @@ def summary_block(
     return Block(
         f'<header class="top"><p class="kicker">Which factors change what {html.escape(name)} does?</p><h1>{title}</h1>'
         f'<p class="verdict">{html.escape(result.verdict)}</p></header>'
-        f"{_funnel(result)}{findings.html}{_truth(score, data) if score else ''}{_warnings(result)}{_facts(result)}"
+        f"{_in_words(result) if result.survivors else ''}{_funnel(result)}{findings.html}{_truth(score, data) if score else ''}{_warnings(result)}{_facts(result)}"
     )
 
 # %% ../nbs/17_report.ipynb #9aa353c3
