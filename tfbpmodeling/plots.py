@@ -447,7 +447,9 @@ def group_means(
         legend_above(ax, 1)
     ptf, other = (shown(data.name(name), 12) for name in (data.perturbed_tf, table["variant"].iloc[0]))
     names = ("neither\n", f"{other}\nonly", f"{ptf}\nonly", "both\n")
-    ax.set_xticks(at, [f"{name}\n{n} {'gene' if n == 1 else 'genes'}" for name, n in zip(names, table["n_genes"])], fontsize=8)
+    ax.set_xticks(
+        at, [f"{name}\n{n} {'gene' if n == 1 else 'genes'}" for name, n in zip(names, table["n_genes"])], fontsize=8, parse_math=False
+    )
     ax.set(xlim=(-0.5, 3.5), ylabel=f"mean {RESPONSE}", xlabel="bound by")
     return ax
 
