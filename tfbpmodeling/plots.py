@@ -466,12 +466,12 @@ def interaction(
         raise InputError(f"{term!r} is not an interaction of {data.perturbed_tf!r} with a predictor column")
     x, y = data.binding.to_numpy(), data.response.to_numpy()
     bound, word = binds(data.predictors[other].to_numpy())
-    words = ("not bound", "bound") if word == "bound" else ("binds less", word)
+    words = ("not bound by", "bound by") if word == "bound" else ("less of", "top quarter of")
     gap = x.min() if binds(x)[1] == "bound" else None  # no line leads from the genes that the pTF does not bind to the others
     looks = ((~bound, words[0], BLUE, "o", "-"), (bound, words[1], ORANGE, "s", "--"))
     for at, words, colour, marker, line in looks:
         if at.any():
-            label = f"{shown(data.name(other), 20)}, {words}: {at.sum()} genes"
+            label = f"{words} {shown(data.name(other), 20)}: {at.sum()} genes"
             _group(ax, x[at], y[at], gap, dict(color=colour, marker=marker, ls=line, label=label))
     _clip(ax, y)
     ax.axhline(0, color=GREY, lw=0.6, zorder=1)
