@@ -400,32 +400,16 @@ class Config:
     long: tuple[str, ...] = repeated(
         option(
             (),
-            "Columns of a long table (one row per gene and factor), as gene=COLUMN,factor=COLUMN,value=COLUMN; a table with these three columns is made wide. May be given twice, when the two tables call their columns differently.",
+            "Columns of long tables (one row per gene and factor): gene=COLUMN,factor=COLUMN,value=COLUMN. Repeatable.",
             "input",
             metavar="COLUMNS",
         )
     )
-    id_column: str | None = option(
-        None,
-        "Column of the gene ids, in tables that have a column of this name; in the others the first column. A column of names beside the ids is then shown like --gene_names.",
-        "input",
-        metavar="NAME",
-    )
-    strip_versions: bool = option(
-        False, "Leave out the version of gene ids in all tables: ENSG00000136997.12 becomes ENSG00000136997.", "input"
-    )
-    na_values: tuple[str, ...] = option(
-        (), "Marks of missing values, as a comma list such as -,.,n.d.; an empty cell, NA and the like are known.", "input", metavar="MARKS"
-    )
-    replicates: str = option(
-        "none",
-        "Take the mean or the median of replicate columns of the response, such as YPD1_rep1 and YPD1_rep2 for YPD1, gene by gene.",
-        "input",
-        choices=REPLICATES,
-    )
-    sheet: tuple[str, ...] = repeated(
-        option((), "Sheet of an Excel file with several. May be given twice, for two such files.", "input", metavar="NAME")
-    )
+    id_column: str | None = option(None, "Column of the gene ids, where it is not the first.", "input", metavar="NAME")
+    strip_versions: bool = option(False, "Leave out versions of gene ids (ENSG00000136997.12).", "input")
+    na_values: tuple[str, ...] = option((), "More marks of missing values, such as -,.,n.d.", "input", metavar="MARKS")
+    replicates: str = option("none", "mean or median of YPD1_rep1, YPD1_rep2.", "input", choices=REPLICATES, metavar="HOW")
+    sheet: tuple[str, ...] = repeated(option((), "Sheet of an Excel file. Repeatable.", "input", metavar="NAME"))
     n_bootstraps: int = published(
         100,
         10000,
