@@ -20,7 +20,7 @@ from tfbpmodeling.batch_tables import counting_options, factor_files, read_sourc
 from tfbpmodeling.cli import make_parser
 from tfbpmodeling.command_line import options_from
 from tfbpmodeling.config import BatchConfig, Config, InputError
-from tfbpmodeling.modeling_data import load_modeling_data, read_tables
+from tfbpmodeling.modeling_data import load_modeling_data, make_modeling_data, read_tables
 from tfbpmodeling.tables import MOST_CELLS, SMALL, TableReader, read_table, replicate_columns
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,7 +50,7 @@ RESPONSE = {"YQL001W": 1.0, "YQL002W": 2.0, "YQL003W": 2.0}
 def test_every_example_of_the_page_is_found():
     assert SECTION.count("<!--") == len(EXAMPLES) and SECTION.count("```") == 2 * (len(EXAMPLES) + sum(bool(e[5]) for e in EXAMPLES))
     kinds = [[e[1] for e in re.findall(r"<!-- ((?:\S+: )?)(good|bad)", part)] for part in SECTION.split("\n### ")[1:]]
-    assert len(kinds) == 7 and all({"good", "bad"} == set(k) for k in kinds), "each case has a good and a bad example"
+    assert len(kinds) == 8 and all({"good", "bad"} == set(k) for k in kinds[:-1]), "each case has a good and a bad example"
 
 
 @pytest.mark.parametrize("i", range(len(EXAMPLES)), ids=lambda i: f"{EXAMPLES[i][0] or 'files'} {EXAMPLES[i][1]} {EXAMPLES[i][2]}".strip())
@@ -478,6 +478,31 @@ def test_a_folder_of_tables_in_a_batch(plain):
     sources = read_sources(BatchConfig(response_file="in", predictors_file="binding.csv", output_dir="D", replicates="mean"))
     for factor in sources.factors.values():
         np.testing.assert_allclose(factor.response[factor.name], (plain["P"] + plain["A"]) / 2, rtol=1e-15)
+
+
+# ---------------------------------------------------------------- tables in memory
+
+
+class LikeAnnData:
+    "What is used of an AnnData."
+
+    def __init__(self, X, obs, var):
+        self.X, self.obs_names, self.var_names = X, obs.index, var.index
+
+    def to_df(self) -> pd.DataFrame:
+        return pd.DataFrame(self.X, index=self.obs_names, columns=self.var_names)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_an_anndata_with_genes_as_observations(plain, real):
+    kind = pytest.importorskip("anndata", reason="anndata is not installed").AnnData if real else LikeAnnData
+    response = read_table("response.csv")
+    expected = make_modeling_data(response, plain, "P")
+    tables = [kind(t.to_numpy(), obs=pd.DataFrame(index=t.index), var=pd.DataFrame(index=t.columns)) for t in (response, plain)]
+    data = make_modeling_data(*tables, "P")
+    assert data.response.equals(expected.response) and data.predictors.equals(expected.predictors)
+    turned = kind(plain.to_numpy().T, obs=pd.DataFrame(index=plain.columns), var=pd.DataFrame(index=plain.index))
+    refused(lambda: make_modeling_data(response, turned, "P"), "--perturbed_tf P is no column")
 
 
 # ---------------------------------------------------------------- the cases

@@ -554,7 +554,9 @@ def read_frame(path: Path, what: str, as_text: bool, reader: TableReader) -> pd.
 
 # %% ../nbs/01_tables.ipynb #83d8e8e3
 def named_table(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    "The table with unique text ids and column names."
+    "The table with unique text ids and column names; an AnnData is one whose observations are genes."
+    if all(hasattr(table, name) for name in ("obs_names", "var_names", "X")):
+        table = table.to_df()
     ids, columns = labels_as_text(table.index, where), labels_as_text(table.columns, where)
     check_columns(columns, where)
     check_ids(ids, where, long_hint(table) if table.index.has_duplicates else "")
