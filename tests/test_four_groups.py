@@ -113,9 +113,9 @@ def test_the_page_says_what_the_genes_do(result):
     groups = four_groups(result.data, result.survivors).set_index("group")
     both, alone = groups.loc["both"], groups.loc["ptf_only"]
     head = words(summary_block(result))
-    assert "Where A binds as well as P, the mean response is higher" in head
+    assert "Where P and A both bind, the mean response is higher" in head
     assert f"{both['mean']:.2f} ± {both['mean'] - both['low']:.2f} ({both['n_genes']} genes)" in head
-    assert f"{alone['mean']:.2f} ± {alone['mean'] - alone['low']:.2f} ({alone['n_genes']} genes) where P binds without A" in head
+    assert f"{alone['mean']:.2f} ± {alone['mean'] - alone['low']:.2f} ({alone['n_genes']} genes) where P does and A does not" in head
     assert all(f"({n} genes)" in words(groups_block(result)) for n in groups["n_genes"])
     figure = interaction_figures(result)[0]
     assert all(f"({n} genes)" in figure.alt for n in groups["n_genes"]) and "above the lowest value" in figure.caption

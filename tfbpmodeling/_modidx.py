@@ -714,8 +714,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'tfbpmodeling/command_line.py'),
                                            'tfbpmodeling.command_line._default_note': ( 'command_line.html#_default_note',
                                                                                         'tfbpmodeling/command_line.py'),
-                                           'tfbpmodeling.command_line._one_line': ( 'command_line.html#_one_line',
-                                                                                    'tfbpmodeling/command_line.py'),
                                            'tfbpmodeling.command_line._reader_has_gone': ( 'command_line.html#_reader_has_gone',
                                                                                            'tfbpmodeling/command_line.py'),
                                            'tfbpmodeling.command_line.add_options': ( 'command_line.html#add_options',

@@ -500,6 +500,8 @@ RUN = dict(
 
 def read_manifest(folder: Path) -> dict:
     "run.json of the main job, as it is: whole, failed or interrupted."
+    with suppress(FileNotFoundError, NotADirectoryError):
+        os.lstat(folder)  # a name that is too long, or a folder that is closed, is called so
     if folder.name:
         with suppress(OSError):
             settle(folder)

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from .config import DASHED, Config, InputError, did_you_mean, disk_full
+from .config import DASHED, Config, InputError, did_you_mean, disk_full, one_line
 
 # %% auto #0
 __all__ = ['GROUPS', 'PLACES', 'LATER_NAMES', 'add_options', 'options_from', 'Parser', 'exit_status', 'answer_unread',
@@ -135,18 +135,18 @@ def exit_status(error: BaseException) -> int:
         return 0
     words, status = f"failed: {type(error).__name__}: {error}", 1
     if isinstance(error, InputError):
-        words, status = f"error: {_one_line(error)}", 2
+        words, status = f"error: {one_line(str(error))}", 2
     elif isinstance(error, KeyboardInterrupt):
         words, status = "interrupted", 130
     elif disk_full(error):
         words, status = (
-            f"error: there is no room left for {_one_line(getattr(error, 'filename', None) or error)}: make room, or name another folder",
+            f"error: there is no room left for {one_line(str(getattr(error, 'filename', None) or error))}: make room, or name another folder",
             2,
         )
     elif getattr(error, "errno", None) == errno.ENAMETOOLONG:
-        words, status = f"error: {_one_line(error.filename)} is too long a name for a file or a folder: choose a shorter one", 2
+        words, status = f"error: {one_line(str(error.filename))} is too long a name for a file or a folder: choose a shorter one", 2
     elif isinstance(error, MemoryError):
-        words = f"failed: there is not enough memory ({_one_line(error) or 'none is left'}): choose smaller sizes, or a larger machine"
+        words = f"failed: there is not enough memory ({one_line(str(error)) or 'none is left'}): choose smaller sizes, or a larger machine"
     elif not isinstance(error, Exception):
         raise error
     else:
@@ -154,11 +154,6 @@ def exit_status(error: BaseException) -> int:
     with suppress(BrokenPipeError):  # nobody may read standard error either
         print("\n".join([f"tfbpmodeling: {words}", *(getattr(error, "__notes__", ()) if status == 1 else ())]), file=sys.stderr)
     return status
-
-
-def _one_line(words) -> str:
-    "Text whose line ends and control characters are written out."
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(words))
 
 
 def answer_unread() -> bool:

@@ -5,6 +5,7 @@
 # %% ../nbs/08_interactor_significance.ipynb #da1808f0
 from __future__ import annotations
 
+import math
 import numpy as np
 import pandas as pd
 from dataclasses import dataclass
@@ -234,8 +235,10 @@ def group_words(
 
 def mean_words(mean: float, low: float, n_genes: int) -> str:  # "2.47 ± 0.32 (48 genes)"
     "A mean with half the width of its interval, and the number of genes."
-    value = "no mean" if np.isnan(mean) else f"{mean:.2f}" if np.isnan(low) else f"{mean:.2f} ± {mean - low:.2f}"
-    return f"{value} ({n_of(int(n_genes), 'gene')})"
+    half = mean - low
+    decimals = max(2, -math.floor(math.log10(half))) if half > 0 else 2
+    value = "no mean" if np.isnan(mean) else f"{mean:.{decimals}f}" + (f" ± {half:.{decimals}f}" if half >= 0 else "")
+    return f"{value.replace('-', '−')} ({n_of(int(n_genes), 'gene')})"
 
 # %% ../nbs/08_interactor_significance.ipynb #f37f93e2
 RIVALS = ["interactor", "variant", "r2_ptf", "r2_variant", "r2_product", "r2_without", "r2_with", "gain"]

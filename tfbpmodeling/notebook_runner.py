@@ -34,7 +34,7 @@ from .workflow import Progress, progress_bar
 log = logging.getLogger("tfbpmodeling")
 
 # %% auto #0
-__all__ = ['log', 'FILE_ONLY', 'KERNEL_LOG', 'MASTER', 'MASTERS', 'NOTEBOOK_ONLY', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED',
+__all__ = ['log', 'FILE_ONLY', 'KERNEL_LOG', 'MASTER', 'MASTERS', 'NOTEBOOK_ONLY', 'LATER', 'NOT_SHOWN', 'AS_IT_IS', 'EXECUTED',
            'log_file', 'option_values', 'typed_options', 'command_line', 'log_start', 'hand_over', 'handed_over',
            'master_notebook', 'tagged', 'parameters_of', 'import_nbformat', 'read_notebook', 'notebook_changes',
            'NotebookError', 'run_notebook', 'tidy_notebook', 'MadeBy', 'page_of', 'write_page', 'partial_page',
@@ -254,6 +254,16 @@ def import_nbformat():  # the module
     return nbformat
 
 # %% ../nbs/16_notebook_runner.ipynb #5c64a240
+LATER = {
+    "id_column",
+    "long",
+    "na_values",
+    "replicates",
+    "sheet",
+    "strip_versions",
+}  # options since 0.1.0: a copy of that version goes on without
+
+
 def read_notebook(
     path: str | None = None,  # a changed copy; None: the master notebook
     master: str = MASTER,  # the master notebook that it is a copy of
@@ -271,7 +281,7 @@ def read_notebook(
         raise InputError(f"--notebook {path} cannot be read ({e.strerror})") from None
     except (SyntaxError, ValueError, nbformat.ValidationError):
         raise InputError(f"--notebook {path} is not a notebook with a plain parameters cell: {handed_out}") from None
-    if missing := sorted(set(known) - set(given)):
+    if missing := sorted(set(known) - set(given) - LATER):
         raise InputError(f"--notebook {path}: its parameters cell lacks {', '.join(missing)}: {handed_out}")
     if unknown := [name for name in given if name not in known]:
         raise InputError(

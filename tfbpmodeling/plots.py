@@ -447,10 +447,8 @@ def group_means(
         legend_above(ax, 1)
     ptf, other = (shown(data.name(name), 12) for name in (data.perturbed_tf, table["variant"].iloc[0]))
     names = ("neither\n", f"{other}\nonly", f"{ptf}\nonly", "both\n")
-    ax.set_xticks(
-        at, [f"{name}\n{n} {'gene' if n == 1 else 'genes'}" for name, n in zip(names, table["n_genes"])], fontsize=8, parse_math=False
-    )
-    ax.set(xlim=(-0.5, 3.5), ylabel=f"mean {RESPONSE}", xlabel="bound by")
+    ax.set_xticks(at, [f"{name}\n{n:,}" for name, n in zip(names, table["n_genes"])], fontsize=8, parse_math=False)
+    ax.set(xlim=(-0.5, 3.5), ylabel=f"mean {RESPONSE}", xlabel="bound by, and number of genes")
     return ax
 
 # %% ../nbs/14_plots.ipynb #0a785b8e

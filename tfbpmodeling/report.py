@@ -26,7 +26,16 @@ from .config import Config, InputError, listed, n_of
 from .design_matrix import interactor_of
 from .figures import FigureSpec, term_namer
 from .html import Block, block_table, interval, joined, number
-from .interactor_significance import FOUR_GROUPS, bound_words, cubic_r2, four_groups, group_contrast, mean_words, rival_models
+from tfbpmodeling.interactor_significance import (
+    FOUR_GROUPS,
+    binds,
+    bound_words,
+    cubic_r2,
+    four_groups,
+    group_contrast,
+    mean_words,
+    rival_models,
+)
 from .least_squares import ROBUST_LEVEL
 from .modeling_data import FactorTables, ModelingData, as_numbers, model_tables, read_tables, store_tables
 from tfbpmodeling.notebook_runner import (
@@ -289,6 +298,7 @@ def _in_words(result: RunResult, most: int = 3) -> str:
     parts = sorted(
         (part for _, part in groups.groupby("interactor", sort=False)), key=lambda part: -abs(np.nan_to_num(group_contrast(part)[0]))
     )
+    strongly = "" if binds(data.binding.to_numpy())[1] == "bound" else " strongly"
     for part in parts[:most]:
         other, rows = data.name(part["variant"].iloc[0]), part.set_index("group")
         alone, both = rows.loc["ptf_only"], rows.loc["both"]
@@ -298,8 +308,8 @@ def _in_words(result: RunResult, most: int = 3) -> str:
             continue
         way = "higher" if both["mean"] > alone["mean"] else "lower"
         sentences.append(
-            f"Where {other} binds as well as {ptf}, the mean response is {way}: {mean_words(both['mean'], both['low'], both['n_genes'])}, "
-            f"against {mean_words(alone['mean'], alone['low'], alone['n_genes'])} where {ptf} binds without {other}."
+            f"Where {ptf} and {other} both bind{strongly}, the mean response is {way}: {mean_words(both['mean'], both['low'], both['n_genes'])}, "
+            f"against {mean_words(alone['mean'], alone['low'], alone['n_genes'])} where {ptf} does and {other} does not."
         )
     if len(parts) > most:
         sentences.append(f"{len(parts) - most} more stand below.")
